@@ -1,0 +1,4 @@
+"""Coroutines.
+"""
+
+__all__: list[str] = []

@@ -1,0 +1,4 @@
+"""Deadlocks.
+"""
+
+__all__: list[str] = []

@@ -1,0 +1,4 @@
+"""Processes.
+"""
+
+__all__: list[str] = []

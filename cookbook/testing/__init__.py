@@ -1,0 +1,4 @@
+"""Testing.
+"""
+
+__all__: list[str] = []

@@ -1,0 +1,6 @@
+"""Threads.
+
+Threads share one memory...
+"""
+
+__all__ = ["shared_counter"]
