@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import multiprocessing
-import os
 import sys
 import threading
 import time
@@ -66,7 +65,7 @@ def descriptors() -> set[str]:
     found = set()
     for entry in Path("/proc/self/fd").glob("*"):
         try:
-            target = os.readlink(entry)
+            target = str(entry.readlink())
         except OSError:  # the one that lists this folder
             continue
         if int(entry.name) not in services and not target.startswith("/proc/"):

@@ -12,10 +12,12 @@ from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-FIELD = re.compile(r"^:(?P<name>[\w -]+): (?P<value>.*(?:\n[ ].*)*)", re.MULTILINE)
+FIELD = re.compile(
+    r"^:(?P<name>[\w -]+): (?P<value>.*(?:\n[ ].*)*)", re.MULTILINE
+)
 
 
-class UnknownRecipe(LookupError):
+class UnknownRecipeError(LookupError):
     """No recipe, or more than one, has this name.
 
     Attributes:
@@ -58,7 +60,9 @@ class Recipe:
 
     @cached_property
     def _parts(self) -> tuple[str, str, dict[str, str], str]:
-        return _split_docstring(ast.get_docstring(ast.parse(self.source)) or "")
+        return _split_docstring(
+            ast.get_docstring(ast.parse(self.source)) or ""
+        )
 
     @property
     def title(self) -> str:
@@ -112,7 +116,10 @@ class Chapter:
 
     @cached_property
     def _docstring(self) -> str:
-        return ast.get_docstring(ast.parse(self.path.read_text(encoding="utf-8"))) or ""
+        return (
+            ast.get_docstring(ast.parse(self.path.read_text(encoding="utf-8")))
+            or ""
+        )
 
     @property
     def title(self) -> str:
@@ -142,9 +149,12 @@ def chapters() -> list[Chapter]:
 
 
 def recipes() -> list[Recipe]:
-    """Return every page of the book: the shared core, then chapter by chapter."""
+    """Return the shared core, then the recipes chapter by chapter."""
     core = Recipe("primes", ROOT / "primes.py")
-    return [core, *(recipe for chapter in chapters() for recipe in chapter.recipes)]
+    return [
+        core,
+        *(recipe for chapter in chapters() for recipe in chapter.recipes),
+    ]
 
 
 def find(name: str) -> Recipe:
@@ -154,17 +164,19 @@ def find(name: str) -> Recipe:
         name: ``chapter.module``, or the module alone where that is unique.
 
     Raises:
-        UnknownRecipe: If there is none, or more than one.
+        UnknownRecipeError: If there is none, or more than one.
     """
     every = recipes()
-    found = [one for one in every if name in (one.name, one.name.split(".")[-1])]
+    found = [
+        one for one in every if name in (one.name, one.name.split(".")[-1])
+    ]
     if len(found) == 1:
         return found[0]
     names = {one.name.split(".")[-1]: one.name for one in every}
     names |= {one.name: one.name for one in every}
     close = difflib.get_close_matches(name, names, n=3)
     matches = [one.name for one in found] or [names[match] for match in close]
-    raise UnknownRecipe(name, list(dict.fromkeys(matches)))
+    raise UnknownRecipeError(name, list(dict.fromkeys(matches)))
 
 
 def _all_of(path: Path) -> list[str]:
@@ -172,8 +184,12 @@ def _all_of(path: Path) -> list[str]:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         match node:
             case (
-                ast.Assign(targets=[ast.Name(id="__all__")], value=ast.expr() as value)
-                | ast.AnnAssign(target=ast.Name(id="__all__"), value=ast.expr() as value)
+                ast.Assign(
+                    targets=[ast.Name(id="__all__")], value=ast.expr() as value
+                )
+                | ast.AnnAssign(
+                    target=ast.Name(id="__all__"), value=ast.expr() as value
+                )
             ):
                 return list(ast.literal_eval(value))
     raise ValueError(f"{path} has no __all__")
@@ -183,7 +199,9 @@ def _split_docstring(text: str) -> tuple[str, str, dict[str, str], str]:
     """Split into title, text before the fields, fields, text after them."""
     title, _, rest = text.partition("\n")
     paragraphs = rest.strip().split("\n\n")
-    at = next((n for n, one in enumerate(paragraphs) if FIELD.match(one)), None)
+    at = next(
+        (n for n, one in enumerate(paragraphs) if FIELD.match(one)), None
+    )
     if at is None:
         return title.removesuffix("."), rest.strip(), {}, ""
     fields = {

@@ -43,7 +43,7 @@ class Output:
 
 @dataclass(frozen=True)
 class _Statement:
-    """One top-level statement of a module: its text, what it binds and uses."""
+    """A top-level statement: its text, what it binds, what it uses."""
 
     text: str
     binds: frozenset[str]
@@ -109,6 +109,7 @@ def condition(line: str) -> str:
 
 def applies(
     when: str,
+    *,
     version: tuple[int, int] | None = None,
     gil: bool | None = None,
 ) -> bool:
@@ -134,13 +135,17 @@ def applies(
     if gil is None:
         gil = not hasattr(sys, "_is_gil_enabled") or sys._is_gil_enabled()
     return all(
-        _applies_one(one.strip(), version, gil) for one in when.split(",") if one
+        _applies_one(one.strip(), version, has_gil=gil)
+        for one in when.split(",")
+        if one
     )
 
 
-def _applies_one(when: str, version: tuple[int, int], gil: bool) -> bool:
+def _applies_one(
+    when: str, version: tuple[int, int], *, has_gil: bool
+) -> bool:
     if when in ("with the GIL", "without the GIL"):
-        return gil == (when == "with the GIL")
+        return has_gil == (when == "with the GIL")
     match = re.fullmatch(r"3\.(\d+)(?: to 3\.(\d+)|( and later))?", when)
     if match is None:
         raise ValueError(f"no build is described by {when!r}")
@@ -159,7 +164,7 @@ def _core() -> tuple[ast.Module, str]:
 def _add_reached(
     tree: ast.Module, source: str, wanted: set[str], sliced: _Program
 ) -> None:
-    """Add what *wanted* reaches in *tree*, the shared core's part before it."""
+    """Add what *wanted* reaches in *tree*, after what it needs of the core."""
     statements = list(_statements(tree, source))
     reached = _closure(statements, wanted)
     from_core = set()
@@ -189,13 +194,15 @@ def _statements(tree: ast.Module, source: str) -> Iterator[_Statement]:
         start, previous_end, end = _first_line(node), end, node.end_lineno or 0
         if isinstance(node, ast.Import | ast.ImportFrom) or _is_guard(node):
             continue
-        if position == 0 and isinstance(node, ast.Expr):
+        if position == 0 and ast.get_docstring(tree) is not None:
             continue
         while start - 1 > previous_end and lines[start - 2].startswith("#"):
             start -= 1
         binds = frozenset(_bound(node))
         if not binds:
-            raise ValueError(f"line {start} cannot be sliced: {lines[start - 1]!r}")
+            raise ValueError(
+                f"line {start} cannot be sliced: {lines[start - 1]!r}"
+            )
         uses = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
         yield _Statement(
             _cut_docstrings(node, lines, start, end),
@@ -229,14 +236,18 @@ def _bound(node: ast.stmt) -> Iterator[str]:
             yield name
         case ast.Assign(targets=targets):
             for target in targets:
-                yield from (n.id for n in ast.walk(target) if isinstance(n, ast.Name))
+                yield from (
+                    n.id for n in ast.walk(target) if isinstance(n, ast.Name)
+                )
         case ast.AnnAssign(target=ast.Name(id=name)):
             yield name
 
 
 def _first_line(node: ast.stmt) -> int:
-    decorators = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(one.lineno for one in decorators)])
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return min(one.lineno for one in [node, *node.decorator_list])
+    return node.lineno
 
 
 def _is_guard(node: ast.stmt) -> bool:
@@ -250,11 +261,15 @@ def _with_alias(alias: ast.alias) -> str:
     return f"{alias.name} as {alias.asname}" if alias.asname else alias.name
 
 
-def _cut_docstrings(node: ast.stmt, lines: list[str], start: int, end: int) -> str:
+def _cut_docstrings(
+    node: ast.stmt, lines: list[str], start: int, end: int
+) -> str:
     """Return the statement's text, each docstring cut to its first line."""
     text: dict[int, str] = {n: lines[n - 1] for n in range(start, end + 1)}
     for one in ast.walk(node):
-        if not isinstance(one, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if not isinstance(
+            one, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        ):
             continue
         if (docstring := ast.get_docstring(one)) is None:
             continue
@@ -285,4 +300,6 @@ def _layout(sliced: _Program, entry: str) -> str:
 
 def _in_order(names: Iterable[str]) -> list[str]:
     """Sort imported names: constants, then classes, then the rest."""
-    return sorted(names, key=lambda n: (not n.isupper(), not n[0].isupper(), n))
+    return sorted(
+        names, key=lambda n: (not n.isupper(), not n[0].isupper(), n)
+    )

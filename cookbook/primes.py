@@ -26,6 +26,7 @@ Prefer instead
 import math
 import os
 from collections.abc import Iterable
+from itertools import pairwise
 
 PRIMES = (
     999999999999988,
@@ -140,8 +141,10 @@ def split_range(start: int, stop: int, parts: int) -> list[tuple[int, int]]:
     if stop < start:
         raise ValueError(f"stop {stop!r} is below start {start!r}")
     parts = min(parts, stop - start)
-    cuts = [start + -(-(stop - start) * part // parts) for part in range(parts)]
-    return list(zip(cuts, [*cuts[1:], stop], strict=True))
+    cuts = [
+        start + -(-(stop - start) * part // parts) for part in range(parts)
+    ]
+    return list(pairwise([*cuts, stop]))
 
 
 def checked(numbers: Iterable[int], workers: int) -> list[int]:

@@ -112,7 +112,8 @@ def broken_main() -> None:
         return value + 1
 
     threads = [
-        threading.Thread(target=counter.change, args=(add_one,)) for _ in range(2)
+        threading.Thread(target=counter.change, args=(add_one,))
+        for _ in range(2)
     ]
     for thread in threads:
         thread.start()

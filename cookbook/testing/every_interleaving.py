@@ -1,0 +1,523 @@
+"""Run threads on every schedule.
+
+A race shows on some schedules and not on others, and a test cannot wait for
+the right one to turn up. Let a scheduler decide instead: it lets one thread at
+a time run up to its next line, tries every order in which two or three small
+functions can take these steps, and tells how each order ends. A deadlock is
+one of the outcomes, not a hang.
+
+This is a proof over schedules at that grain. It takes in switches that never
+happen: with the GIL the interpreter does not switch threads at every line. It
+leaves out switches within a line (unless you go by bytecode), within C code
+and the standard library, and what a processor may reorder.
+
+:models: threads
+:work: CPU-bound, I/O-bound
+:level: expert
+:since: 3.11
+:trap: every build
+:search: test for race conditions, reproduce a race condition, flaky test,
+    thread interleaving, interleavings, model checking, deterministic threads,
+    deterministic schedule, detect deadlock, stress test, sys.settrace
+
+Use this when
+    you want to know that a few lines are thread-safe, or to see the schedule
+    on which they are not.
+
+Prefer instead
+    a job that meets the other thread at a :class:`threading.Barrier`, when
+    you know the one schedule that you want to force.
+
+Pitfalls
+    The functions must be small and take the same steps each time: no endless
+    loop, no randomness, no clock. The number of schedules grows exponentially
+    with the number of steps.
+
+    Only locks that are created inside *make* or a function under test, as
+    ``threading.Lock()`` or ``threading.RLock()``, are under control. A thread
+    that waits for anything else ends the exploration with a
+    :exc:`RuntimeError`.
+
+    An acquire with a timeout may give up at any step while another thread
+    holds the lock: every duration is tried.
+
+If a job raises
+    the error is the outcome, as text; the other threads go on.
+"""
+
+import _thread
+import dis
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from itertools import pairwise
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+from unittest import mock
+
+Functions = Sequence[Callable[[], object]]
+Setup = tuple[Functions, Callable[[], Hashable]]
+Make = Callable[[], Setup]
+
+DEADLOCK = "deadlock"
+# Instructions that touch nothing but the frame's own stack and variables: no
+# other thread can tell when they run, so a switch before one shows nothing.
+OWN_FRAME = (
+    "BUILD",
+    "CACHE",
+    "COPY",
+    "EXTENDED_ARG",
+    "JUMP",
+    "KW_NAMES",
+    "LOAD_COMMON",
+    "LOAD_CONST",
+    "LOAD_FAST",
+    "LOAD_SMALL_INT",
+    "MAKE",
+    "NOP",
+    "NOT_TAKEN",
+    "POP",
+    "PRECALL",
+    "PUSH_NULL",
+    "RESUME",
+    "RETURN",
+    "STORE_FAST",
+    "SWAP",
+)
+PATIENCE = 10  # seconds that one step may take
+STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+
+
+class Outcome(NamedTuple):
+    """How often an outcome comes about, and how to see it again.
+
+    Attributes:
+        schedules: On how many schedules the threads end so.
+        shortest: One of these, with the fewest steps and then the fewest
+            switches: for each step the number of the thread that takes it.
+    """
+
+    schedules: int
+    shortest: tuple[int, ...]
+
+
+def every_interleaving(
+    make: Make, *, by: str = "line", most: int = 20_000
+) -> dict[Hashable, Outcome]:
+    """Run the functions that *make* returns on every schedule.
+
+    Args:
+        make: Called once for each schedule. Sets everything up and returns
+            the functions to run, each in a thread of its own, and a function
+            that returns the result when all have ended.
+        by: How far a thread runs in one step: to the next ``"line"`` or, for
+            a race within a line, to the next ``"bytecode"`` instruction. The
+            number of instructions differs between versions of Python.
+        most: How many schedules, and steps in one, are too many.
+
+    Returns:
+        For each outcome, how many schedules lead to it and a shortest one.
+        An outcome is a result, ``"deadlock"``, or the first error that a
+        function raised, as text.
+
+    Raises:
+        ValueError: If *by* is neither of the two, or *most* is exceeded.
+        RuntimeError: If a thread waits for something out of control, or does
+            not take the same steps each time.
+
+    Example:
+        >>> from cookbook.testing.every_interleaving import every_interleaving
+        >>> def make():
+        ...     log = []
+        ...     return [lambda: log.append(1), lambda: log.append(2)], log.pop
+        >>> for outcome, (schedules, shortest) in every_interleaving(
+        ...     make
+        ... ).items():
+        ...     print(outcome, schedules, shortest)
+        2 1 (0, 1)
+        1 1 (1, 0)
+    """
+    outcomes: dict[Hashable, Outcome] = {}
+    start: list[int] = []
+    for _ in range(most):
+        run = _Run(make, start, by, most)
+        outcome, taken = run.execute(), tuple(run.taken)
+        known = outcomes.get(outcome, Outcome(0, taken))
+        shortest = min(known.shortest, taken, key=_length)
+        outcomes[outcome] = Outcome(known.schedules + 1, shortest)
+        if (next_start := run.next_start()) is None:
+            return outcomes
+        start = next_start
+    raise ValueError(f"there are more than {most} schedules")
+
+
+def replay(
+    make: Make, schedule: Sequence[int], *, by: str = "line"
+) -> Hashable:
+    """Run the functions that *make* returns on one schedule.
+
+    Args:
+        make: As for :func:`every_interleaving`.
+        schedule: The number of the thread that takes each step, such as
+            :attr:`Outcome.shortest`. Where it ends early, the first thread
+            that can go on does.
+        by: As for :func:`every_interleaving`.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        ValueError: If *by* is neither of the two.
+        RuntimeError: If a thread cannot take the step when it is its turn.
+    """
+    return _Run(make, schedule, by).execute()
+
+
+def _length(schedule: tuple[int, ...]) -> tuple[int, int]:
+    """Return the numbers of steps and of switches between threads."""
+    switches = sum(one != after for one, after in pairwise(schedule))
+    return len(schedule), switches
+
+
+class _Abandoned(BaseException):
+    """Unwinds a thread that will never go on."""
+
+
+class _Worker:
+    """One of the threads: parked before a step, or taking it."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.function = function
+        self.turn = _thread.allocate_lock()
+        self.turn.acquire()
+        self.waits_for: _Lock | None = None
+        self.finished = False
+
+    def can_go_on(self) -> bool:
+        """Tell whether a step can be taken."""
+        waits = self.waits_for is not None and self.waits_for.locked()
+        return not self.finished and not waits
+
+
+class _Run:
+    """One execution: the threads and the schedule that they are held to."""
+
+    def __init__(
+        self, make: Make, start: Sequence[int], by: str, most: int = 20_000
+    ) -> None:
+        if by not in ("line", "bytecode"):
+            raise ValueError(f"by must be 'line' or 'bytecode', not {by!r}")
+        self.make = make
+        self.start = start
+        self.event = "line" if by == "line" else "opcode"
+        self.most = most
+        self.taken: list[int] = []
+        self.options: list[list[int]] = []
+        self.workers: list[_Worker] = []
+        self.errors: list[str] = []
+        self.abandoned = False
+        self.parked = _thread.allocate_lock()
+        self.parked.acquire()
+        self.known: dict[int, _Worker | None] = {_thread.get_ident(): None}
+        self.real = threading.Lock, threading.RLock
+
+    def execute(self) -> Hashable:
+        """Return how the threads end."""
+        with mock.patch.multiple(
+            threading, Lock=self.make_lock, RLock=self.make_rlock
+        ):
+            functions, result = self.make()
+            self.workers = [_Worker(function) for function in functions]
+            threads: list[threading.Thread] = []
+            try:
+                for worker in self.workers:
+                    thread = threading.Thread(
+                        target=self.work, args=[worker], daemon=True
+                    )
+                    threads.append(thread)
+                    thread.start()
+                    self.await_step(worker)
+                while not all(worker.finished for worker in self.workers):
+                    if not self.take_step():
+                        return DEADLOCK
+                return self.errors[0] if self.errors else result()
+            finally:
+                self.abandon(threads)
+
+    def take_step(self) -> bool:
+        """Let one thread take a step, unless all wait for each other."""
+        options = [n for n, one in enumerate(self.workers) if one.can_go_on()]
+        if not options:
+            return False
+        step = len(self.taken)
+        if step == self.most:
+            raise ValueError(f"a schedule has more than {self.most} steps")
+        number = self.start[step] if step < len(self.start) else options[0]
+        if number not in options:
+            raise RuntimeError(f"thread {number} cannot take step {step}")
+        self.options.append(options)
+        self.taken.append(number)
+        self.workers[number].turn.release()
+        self.await_step(self.workers[number])
+        return True
+
+    def await_step(self, worker: _Worker) -> None:
+        """Wait until *worker* is parked again, or has finished."""
+        if not self.parked.acquire(timeout=PATIENCE):
+            number = self.workers.index(worker)
+            raise RuntimeError(
+                f"thread {number} waits for something out of control"
+            )
+
+    def next_start(self) -> list[int] | None:
+        """Return how the next schedule starts, depth first."""
+        for step in reversed(range(len(self.taken))):
+            options, taken = self.options[step], self.taken[step]
+            if taken != options[-1]:
+                other = options[options.index(taken) + 1]
+                return [*self.taken[:step], other]
+        return None
+
+    def abandon(self, threads: list[threading.Thread]) -> None:
+        """End the threads that have not finished, one after another."""
+        self.abandoned = True
+        for worker, thread in zip(self.workers, threads, strict=False):
+            if not worker.finished:
+                worker.turn.release()
+            thread.join(PATIENCE)
+
+    def work(self, worker: _Worker) -> None:
+        """Run one function under control."""
+        self.known[_thread.get_ident()] = worker
+        sys.settrace(self.trace)
+        try:
+            worker.function()
+        except _Abandoned:
+            pass
+        except BaseException as error:
+            self.errors.append(f"{type(error).__name__}: {error}")
+        finally:
+            sys.settrace(None)
+            worker.finished = True
+            if not self.abandoned:
+                self.parked.release()
+
+    def trace(self, frame: FrameType, _event: str, _arg: object) -> Any:
+        """Follow a call, if it is to code under test."""
+        if not _is_under_test(frame.f_code):
+            return None
+        if self.event == "opcode":
+            frame.f_trace_lines = False
+            frame.f_trace = self.trace_step  # or 3.13 sends no event
+            frame.f_trace_opcodes = True
+            sys.settrace(self.trace)  # or 3.12 sends no event
+        return self.trace_step
+
+    def trace_step(self, frame: FrameType, event: str, _arg: object) -> Any:
+        """Park before each step."""
+        if event == self.event == "line" or (
+            event == self.event == "opcode" and _is_visible(frame)
+        ):
+            self.park()
+        return self.trace_step
+
+    def park(self, waits_for: "_Lock | None" = None) -> None:
+        """Give the turn back, and wait for the next one."""
+        worker = self.known[_thread.get_ident()]
+        if worker is None:
+            if waits_for:
+                raise RuntimeError("make or its result waits for a lock")
+            return
+        if not self.abandoned:
+            worker.waits_for = waits_for
+            self.parked.release()
+            worker.turn.acquire()
+        if self.abandoned:
+            raise _Abandoned
+
+    def make_lock(self) -> Any:
+        """Stand in for ``threading.Lock``."""
+        return _Lock(self) if self.is_called_by_test() else self.real[0]()
+
+    def make_rlock(self) -> Any:
+        """Stand in for ``threading.RLock``."""
+        return _RLock(self) if self.is_called_by_test() else self.real[1]()
+
+    def is_called_by_test(self) -> bool:
+        """Tell the code under test from all else that creates a lock."""
+        caller = sys._getframe(2).f_code
+        return _thread.get_ident() in self.known and _is_under_test(caller)
+
+
+class _Lock:
+    """A lock that does not block its thread but parks it."""
+
+    reentrant = False
+
+    def __init__(self, run: _Run) -> None:
+        self.run = run
+        self.owner: int | None = None
+        self.depth = 0
+
+    def locked(self) -> bool:
+        """Tell whether a thread holds it."""
+        return self.owner is not None
+
+    def is_free_for(self, ident: int) -> bool:
+        """Tell whether the thread *ident* could take it."""
+        return not self.locked() or (self.reentrant and self.owner == ident)
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock, as ``threading.Lock.acquire`` does."""
+        ident = _thread.get_ident()
+        self.run.park()
+        while not self.is_free_for(ident):
+            if not blocking:
+                return False
+            self.run.park(None if timeout >= 0 else self)
+            blocking = timeout < 0
+        self.owner, self.depth = ident, self.depth + 1
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self.owner is None:
+            raise RuntimeError("release unlocked lock")
+        self.depth -= 1
+        self.owner = self.owner if self.depth else None
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class _RLock(_Lock):
+    """The same for ``threading.RLock``."""
+
+    reentrant = True
+
+    def release(self) -> None:
+        """Give the lock back, once for each time it was taken."""
+        if self.owner != _thread.get_ident():
+            raise RuntimeError("cannot release un-acquired lock")
+        super().release()
+
+
+OWN_CODE = {
+    member.__code__
+    for one in (_Worker, _Run, _Lock, _RLock)
+    for member in vars(one).values()
+    if hasattr(member, "__code__")
+}
+
+
+def _is_under_test(code: CodeType) -> bool:
+    """Tell whether *code* is neither this tool nor the standard library."""
+    name = code.co_filename
+    if name.startswith(STANDARD_LIBRARY) and "site-packages" not in name:
+        return False
+    return code not in OWN_CODE and not name.startswith("<frozen")
+
+
+def _is_visible(frame: FrameType) -> bool:
+    """Tell whether other threads may notice the instruction that is next."""
+    opcode = frame.f_code.co_code[frame.f_lasti]
+    return not dis.opname[opcode].startswith(OWN_FRAME)
+
+
+def unlocked_counter() -> Setup:
+    """Set up two threads that add one to a number without a lock."""
+    box = [0]
+
+    def add_one() -> None:
+        value = box[0]
+        box[0] = value + 1
+
+    return [add_one, add_one], box.pop
+
+
+def locked_counter() -> Setup:
+    """Set up two threads that add one to a number, with a lock."""
+    box = [0]
+    lock = threading.Lock()
+
+    def add_one() -> None:
+        with lock:
+            value = box[0]
+            box[0] = value + 1
+
+    return [add_one, add_one], box.pop
+
+
+def crosswise_locks() -> Setup:
+    """Set up two threads that take two locks, in opposite orders."""
+    one, two = threading.Lock(), threading.Lock()
+
+    def take(first: threading.Lock, second: threading.Lock) -> None:
+        with first, second:
+            pass
+
+    return [lambda: take(one, two), lambda: take(two, one)], lambda: "done"
+
+
+def main() -> None:
+    """Explore a counter without a lock and with one, and a deadlock.
+
+    >>> main()
+    unlocked_counter: 2 on 2 schedules, such as 0 0 1 1
+    unlocked_counter: 1 on 4 schedules, such as 0 1 1 0
+    locked_counter: 2 on 36 schedules, such as 0 0 0 0 0 1 1 1 1 1
+    crosswise_locks: done on 128 schedules, such as 0 0 0 0 0 0 1 1 1 1 1 1
+    crosswise_locks: deadlock on 40 schedules, such as 0 0 0 1 1 1 1 0
+    """
+    for make in unlocked_counter, locked_counter, crosswise_locks:
+        for outcome, (schedules, shortest) in every_interleaving(make).items():
+            print(
+                f"{make.__name__}: {outcome} on {schedules} schedules,",
+                end=" ",
+            )
+            print("such as", *shortest)
+
+
+def broken_test(make: Make, runs: int) -> set[Hashable]:
+    """Look for a race by running the threads many times.
+
+    Args:
+        make: As for :func:`every_interleaving`.
+        runs: How often to run them.
+
+    Returns:
+        The outcomes seen.
+
+    Warning:
+        A thread that is joined before the next one starts never meets it,
+        so this test sees one schedule, however often it runs. Starting all
+        threads before joining them is hardly better: small functions end
+        before the next thread has started.
+    """
+    outcomes = set()
+    for _ in range(runs):
+        functions, result = make()
+        for function in functions:
+            thread = threading.Thread(target=function)
+            thread.start()
+            thread.join()
+        outcomes.add(result())
+    return outcomes
+
+
+def broken_main() -> None:
+    """Run the counter without a lock a thousand times.
+
+    >>> broken_main()
+    1000 runs, outcomes: {2}
+    """
+    print("1000 runs, outcomes:", broken_test(unlocked_counter, runs=1000))
+
+
+if __name__ == "__main__":
+    main()
+    broken_main()

@@ -1,0 +1,296 @@
+import sys
+import threading
+from collections import Counter
+from itertools import permutations
+
+import pytest
+
+from cookbook.testing.every_interleaving import (
+    DEADLOCK,
+    Setup,
+    broken_test,
+    crosswise_locks,
+    every_interleaving,
+    locked_counter,
+    replay,
+    unlocked_counter,
+)
+
+
+def counts(outcomes: dict) -> dict:  # type: ignore[type-arg]
+    return {end: found.schedules for end, found in outcomes.items()}
+
+
+def test_every_order_of_the_steps_is_tried_once() -> None:
+    def make() -> Setup:
+        log: list[str] = []
+
+        def write(name: str) -> None:
+            log.append(name)
+            log.append(name)
+
+        return [lambda: write("a"), lambda: write("b")], lambda: "".join(log)
+
+    # Three steps each, the call among them: 6! / (3! 3!) orders.
+    outcomes = every_interleaving(make)
+    assert counts(outcomes) == {
+        "aabb": 4,
+        "abab": 3,
+        "abba": 3,
+        "baab": 3,
+        "baba": 3,
+        "bbaa": 4,
+    }
+
+
+def test_an_unlocked_counter_loses_an_update_on_4_of_6_schedules() -> None:
+    assert counts(every_interleaving(unlocked_counter)) == {2: 2, 1: 4}
+
+
+def test_a_locked_counter_keeps_both_updates_on_all_36_schedules() -> None:
+    assert counts(every_interleaving(locked_counter)) == {2: 36}
+
+
+def test_crosswise_locks_deadlock_on_40_of_168_schedules() -> None:
+    found = counts(every_interleaving(crosswise_locks))
+    assert found == {"done": 128, DEADLOCK: 40}
+
+
+def test_locks_taken_in_one_order_never_deadlock() -> None:
+    def make() -> Setup:
+        one, two = threading.Lock(), threading.Lock()
+
+        def take() -> None:
+            with one, two:
+                pass
+
+        return [take, take], lambda: "done"
+
+    assert set(every_interleaving(make)) == {"done"}
+
+
+def test_a_schedule_replays_to_the_outcome_it_was_found_with() -> None:
+    for make in unlocked_counter, locked_counter, crosswise_locks:
+        for outcome, found in every_interleaving(make).items():
+            assert replay(make, found.shortest) == outcome
+
+
+def test_the_schedule_returned_is_one_with_the_fewest_switches() -> None:
+    outcomes = every_interleaving(unlocked_counter)
+    assert outcomes[2].shortest == (0, 0, 1, 1)
+    assert outcomes[1].shortest == (0, 1, 1, 0)
+
+
+def add_in_one_line() -> Setup:
+    box = [0]
+
+    def add_one() -> None:
+        box[0] += 1
+
+    return [add_one, add_one], box.pop
+
+
+def test_a_race_within_a_line_is_missed_by_line() -> None:
+    assert set(every_interleaving(add_in_one_line)) == {2}
+
+
+def test_a_race_within_a_line_is_found_by_bytecode() -> None:
+    outcomes = every_interleaving(add_in_one_line, by="bytecode")
+    # Four instructions of each thread touch what the other can see, on all
+    # of 3.11 to 3.15: 8! / (4! 4!) orders.
+    assert counts(outcomes) == {2: 10, 1: 60}
+    for outcome, found in outcomes.items():
+        again = replay(add_in_one_line, found.shortest, by="bytecode")
+        assert again == outcome
+
+
+def test_the_outcomes_of_three_threads_are_those_of_a_model() -> None:
+    def make() -> Setup:
+        functions, result = unlocked_counter()
+        return [*functions, functions[0]], result
+
+    model: Counter[int] = Counter()
+    for schedule in set(permutations([0, 0, 1, 1, 2, 2])):
+        value = 0
+        has_read: dict[int, int] = {}
+        for thread in schedule:
+            if thread in has_read:
+                value = has_read[thread] + 1
+            else:
+                has_read[thread] = value
+        model[value] += 1
+    assert counts(every_interleaving(make)) == model
+
+
+def test_an_error_in_a_function_is_an_outcome() -> None:
+    def make() -> Setup:
+        box = [0]
+
+        def divide() -> None:
+            1 // box[0]
+
+        def set_one() -> None:
+            box[0] = 1
+
+        return [divide, set_one], lambda: "fine"
+
+    text = "ZeroDivisionError: integer division or modulo by zero"
+    if sys.version_info >= (3, 14):
+        text = "ZeroDivisionError: division by zero"
+    assert counts(every_interleaving(make)) == {text: 1, "fine": 1}
+
+
+def test_a_lock_that_its_own_thread_holds_is_a_deadlock() -> None:
+    def make() -> Setup:
+        lock = threading.Lock()
+
+        def twice() -> None:
+            with lock, lock:
+                pass
+
+        return [twice], lambda: "done"
+
+    assert set(every_interleaving(make)) == {DEADLOCK}
+
+
+def test_a_reentrant_lock_may_be_taken_again_by_its_own_thread() -> None:
+    def make() -> Setup:
+        lock = threading.RLock()
+        box = [0]
+
+        def twice() -> None:
+            with lock, lock:
+                box[0] += 1
+
+        return [twice, twice], box.pop
+
+    assert set(every_interleaving(make)) == {2}
+
+
+def test_an_acquire_with_a_timeout_both_gets_the_lock_and_gives_up() -> None:
+    def make() -> Setup:
+        lock = threading.Lock()
+        got: list[bool] = []
+
+        def hold() -> None:
+            with lock:
+                got.append(True)
+
+        def try_it() -> None:
+            got.append(lock.acquire(timeout=1))
+
+        return [hold, try_it], lambda: tuple(sorted(got))
+
+    outcomes = set(every_interleaving(make))
+    assert outcomes == {(True, True), (False, True), DEADLOCK}
+
+
+def test_an_acquire_that_does_not_block_returns_false_at_once() -> None:
+    def make() -> Setup:
+        lock = threading.Lock()
+        lock.acquire()
+        got: list[bool] = []
+        return [lambda: got.append(lock.acquire(blocking=False))], got.pop
+
+    assert set(every_interleaving(make)) == {False}
+
+
+def test_releasing_a_lock_that_nobody_holds_raises_what_python_raises() -> (
+    None
+):
+    def make() -> Setup:
+        lock, rlock = threading.Lock(), threading.RLock()
+        return [lock.release, rlock.release], lambda: None
+
+    texts = {str(end).partition(": ")[2] for end in every_interleaving(make)}
+    real = set()
+    for kind in threading.Lock, threading.RLock:
+        with pytest.raises(RuntimeError) as raised:
+            kind().release()
+        real.add(str(raised.value))
+    assert texts == real
+
+
+def test_a_thread_that_waits_out_of_control_ends_the_exploration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cookbook.testing.every_interleaving.PATIENCE", 0.2)
+    released = threading.Lock()
+    released.acquire()
+
+    def make() -> Setup:
+        return [released.acquire], lambda: None
+
+    with pytest.raises(RuntimeError, match="thread 0 waits for something"):
+        every_interleaving(make)
+    released.release()
+
+
+def test_threads_that_change_their_steps_end_the_exploration() -> None:
+    runs: list[int] = []
+
+    def make() -> Setup:
+        runs.append(1)
+
+        def first() -> None:
+            if len(runs) == 1:
+                runs.count(1)
+                runs.count(1)
+
+        return [first, first], lambda: None
+
+    with pytest.raises(RuntimeError, match="cannot take step"):
+        every_interleaving(make)
+
+
+def test_an_endless_loop_is_an_error_not_a_hang() -> None:
+    def make() -> Setup:
+        def spin() -> None:
+            while True:
+                pass
+
+        return [spin], lambda: None
+
+    with pytest.raises(ValueError, match="more than 50 steps"):
+        every_interleaving(make, most=50)
+
+
+def test_too_many_schedules_are_an_error() -> None:
+    with pytest.raises(ValueError, match="more than 5 schedules"):
+        every_interleaving(unlocked_counter, most=5)
+
+
+def test_an_unknown_grain_is_an_error() -> None:
+    with pytest.raises(ValueError, match="not 'instruction'"):
+        every_interleaving(unlocked_counter, by="instruction")
+
+
+def test_locks_of_other_threads_stay_real_while_it_explores() -> None:
+    kinds = set()
+
+    def make() -> Setup:
+        thread = threading.Thread(
+            target=lambda: kinds.add(type(threading.Lock()).__name__)
+        )
+        thread.start()
+        thread.join()
+        return [], lambda: None
+
+    every_interleaving(make)
+    assert kinds == {type(threading.Lock()).__name__}
+
+
+def test_the_real_locks_are_back_after_an_error() -> None:
+    before = threading.Lock, threading.RLock
+
+    def make() -> Setup:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        every_interleaving(make)
+    assert (threading.Lock, threading.RLock) == before
+
+
+def test_a_stress_test_that_joins_each_thread_sees_one_schedule() -> None:
+    assert broken_test(unlocked_counter, runs=200) == {2}
+    assert set(every_interleaving(unlocked_counter)) == {1, 2}
