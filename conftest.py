@@ -104,6 +104,12 @@ def nothing_left_behind() -> Iterator[None]:
     assert not left, f"left behind: {sorted(left)}"
 
 
+def pytest_collection_finish() -> None:
+    """Keep what the test run itself consists of out of each collection."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out of each doctest the outputs of other builds."""
     for item in items:

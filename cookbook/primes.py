@@ -28,6 +28,7 @@ import os
 from collections.abc import Iterable
 from itertools import pairwise
 
+#: Seven numbers, the same for every model; three of them are prime.
 PRIMES = (
     999999999999988,
     999999999999989,
@@ -37,6 +38,7 @@ PRIMES = (
     1000000000000159,
     1000000000000160,
 )
+#: How many workers share the numbers, unless you say otherwise.
 WORKERS = 4
 
 

@@ -69,7 +69,7 @@ def test_every_chapter_has_an_introduction_and_a_vocabulary() -> None:
     for chapter in catalogue.chapters():
         assert chapter.title
         assert re.search(
-            r"^[A-Z][^\n]*\n {4}\S", chapter.introduction, re.MULTILINE
+            r"^\w[^\n]*\n {4}\S", chapter.introduction, re.MULTILINE
         )
 
 

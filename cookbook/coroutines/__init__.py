@@ -1,4 +1,46 @@
 """Coroutines.
+
+A coroutine is a function that can pause where it says ``await``. While it
+waits for a reply, a timer or another task, the event loop runs the other
+tasks, all in one thread. So thousands of tasks can wait at the same time for
+little memory, and between two awaits no other task can interfere.
+
+The price is that every task must cooperate. One that computes for a second,
+or makes a call that blocks, stops all others for that second. And nothing
+overlaps by itself: a coroutine that is simply awaited runs to its end before
+the next line starts. These are the first two traps; the other recipes build
+on the way out of them.
+
+coroutine function
+    a function defined with ``async def``; calling it returns a coroutine and
+    runs none of its code yet.
+coroutine
+    a call that can pause and go on; it runs when it is awaited or when a task
+    is made of it, and only once.
+await
+    to wait for a result, and to let other tasks run if it is not there yet.
+event loop
+    what runs the tasks of a thread in turns, one step of one task at a time.
+task
+    a coroutine that the event loop runs beside the others.
+blocking call
+    a call that keeps its thread until it returns, and with it the event loop
+    of that thread.
+future
+    a result that is not there yet; a task is one.
+task group
+    a ``with`` block that does not end before all its tasks have ended.
+exception group
+    several exceptions raised as one; ``except*`` picks out its members.
+cancellation
+    a request to stop: :exc:`asyncio.CancelledError` is raised where the task
+    awaits.
+timeout
+    a cancellation that comes when a time is over, and is raised as
+    :exc:`TimeoutError`.
+debug mode
+    asyncio's slower mode, which reports steps that take too long and
+    coroutines that nobody awaited.
 """
 
-__all__: list[str] = []
+__all__ = ["blocking_call", "run_together"]

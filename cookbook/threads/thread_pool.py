@@ -30,6 +30,7 @@ If a job raises
     started are cancelled, and those that run are waited for.
 """
 
+import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -73,22 +74,20 @@ def concurrent_with_thread_pool(
 
 
 def main() -> None:
-    """Test the seven numbers of the book.
+    """Test four numbers in two threads.
 
     >>> main()
-    999999999999988 is not prime
-    999999999999989 is prime
-    999999999999990 is not prime
-    1000000000000091 is prime
-    1000000000000092 is not prime
-    1000000000000159 is prime
-    1000000000000160 is not prime
-    processes: 1
+    2 True
+    9 False
+    97 True
+    100 False
+    all in this process: True
     """
-    answers = concurrent_with_thread_pool()
+    answers = concurrent_with_thread_pool(numbers=(2, 9, 97, 100), workers=2)
     for number, prime, _ in answers:
-        print(number, "is prime" if prime else "is not prime")
-    print("processes:", len({pid for _, _, pid in answers}))
+        print(number, prime)
+    here = os.getpid()
+    print("all in this process:", all(pid == here for *_, pid in answers))
 
 
 def broken_speed_up(*, jobs: int = 4, workers: int = WORKERS) -> float:

@@ -1,0 +1,159 @@
+"""Call blocking code from a coroutine.
+
+An event loop runs one step of one task at a time. A coroutine that makes a
+blocking call (``time.sleep``, ``requests.get``, a query through an ordinary
+database driver) stops every other task of its loop until the call returns.
+Hand the call to a thread with :func:`asyncio.to_thread` and await it: the
+loop runs the other tasks meanwhile.
+
+:models: asyncio, threads
+:work: I/O-bound
+:level: first steps
+:since: 3.11
+:trap: every build
+:told by: ruff ASYNC251
+:search: asyncio with a blocking library, use requests in asyncio, time.sleep
+    in async def, to_thread, asyncio.to_thread vs run_in_executor, call sync
+    from async, event loop blocked, slow callback, find the call that blocks
+    the event loop, "Executing <Task", "took 0.200 seconds", "RuntimeError:
+    Non-thread-safe operation invoked on an event loop other than the current
+    one", FastAPI runs calls in serial, async def endpoint blocks, ASYNC251,
+    asyncify
+
+Use this when
+    a library has no asynchronous version and its calls wait for something
+    else: the network, a disk, a database, another program.
+
+Prefer instead
+    an asynchronous library where there is one (``httpx``, ``asyncpg``): it
+    needs no thread for each call that waits.
+    :meth:`asyncio.loop.run_in_executor` to choose the pool yourself; it takes
+    no keyword arguments and does not pass on context variables, as
+    ``to_thread`` does. With the GIL, a process pool for CPU-bound work:
+    :mod:`cookbook.threads.thread_pool` shows that threads share one core.
+
+Pitfalls
+    - The calls share one pool, and it runs ``min(32, CPUs + 4)`` of them at
+      once; the next call waits until one of them has returned.
+    - What you hand over runs in another thread: it must be thread-safe, and
+      must not touch the loop or its tasks. Only the debug mode notices, and
+      raises ``RuntimeError: Non-thread-safe operation``.
+    - An ``async def`` handler of a web server that blocks makes all requests
+      wait for one another, however many tasks the server starts.
+
+If a job raises
+    the await raises the same exception.
+
+If it takes too long
+    :func:`asyncio.timeout` around the await raises :exc:`TimeoutError` on
+    time, but the thread goes on until its call returns: give the call itself
+    a timeout too. Around a call that blocks the loop, the timeout never
+    fires.
+
+On cancellation
+    the await raises :exc:`asyncio.CancelledError` at once. A thread cannot be
+    cancelled: its call goes on, and :func:`asyncio.run` waits for it before
+    it returns, from Python 3.13 for five minutes at most.
+
+On Ctrl-C
+    :func:`asyncio.run` cancels the main task, waits until the thread's call
+    has returned, and raises :exc:`KeyboardInterrupt`.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+
+
+async def async_method_not_blocked(seconds: float = 0.1) -> None:
+    """Make a blocking call in a thread, so that other tasks run meanwhile.
+
+    Args:
+        seconds: How long the call blocks its thread.
+
+    Raises:
+        ValueError: If *seconds* is negative or not finite.
+
+    Example:
+        >>> import asyncio
+        >>> from cookbook.coroutines import blocking_call
+        >>> asyncio.run(blocking_call.async_method_not_blocked(0.01))
+    """
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"seconds must be 0 or more, not {seconds!r}")
+    await asyncio.to_thread(time.sleep, seconds)
+
+
+async def turns_during(method: Callable[[], Awaitable[None]]) -> int:
+    """Count the turns that another task gets while *method* runs.
+
+    Args:
+        method: Called three times without arguments, and awaited each time.
+
+    Returns:
+        How often the event loop came round to the other task.
+    """
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.create_task(take_turns())
+    await asyncio.sleep(0)  # it starts, and waits for its first turn
+    try:
+        for _ in range(3):
+            await method()
+        return turns
+    finally:
+        other.cancel()
+
+
+def main() -> None:
+    """Count another task's turns while threads make three blocking calls.
+
+    >>> main()
+    turns of another task: 1 or more
+    """
+    turns = asyncio.run(turns_during(async_method_not_blocked))
+    print("turns of another task:", "1 or more" if turns else 0)
+
+
+async def async_method_blocked(seconds: float = 0.1) -> None:
+    """Make a blocking call in the coroutine itself.
+
+    Args:
+        seconds: How long the call blocks the event loop.
+
+    Raises:
+        ValueError: If *seconds* is negative or not finite.
+
+    Warning:
+        ``async def`` makes nothing asynchronous: a coroutine gives way only
+        where it awaits something that is not ready. This one never does, so
+        no task of the loop runs, no timeout fires and no connection is
+        accepted until the call returns. asyncio's debug mode
+        (``asyncio.run(main(), debug=True)``) logs each step that takes longer
+        than 0.1 seconds: ``Executing <Task ...> took 0.200 seconds``.
+    """
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"seconds must be 0 or more, not {seconds!r}")
+    time.sleep(seconds)
+
+
+def broken_main() -> None:
+    """Count another task's turns while coroutines make the same calls.
+
+    >>> broken_main()
+    turns of another task: 0
+    """
+    turns = asyncio.run(turns_during(async_method_blocked))
+    print("turns of another task:", "1 or more" if turns else 0)
+
+
+if __name__ == "__main__":
+    main()
+    broken_main()

@@ -1,0 +1,214 @@
+"""What the recipe says of a process pool executor, shown to be so."""
+
+import inspect
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from cookbook.primes import PRIMES, is_prime_with_pid
+from cookbook.processes.executor_map import (
+    broken_parallelism_with_concurrent_process_pool,
+    parallelism_with_concurrent_process_pool,
+)
+
+METHODS = multiprocessing.get_all_start_methods()
+TERMINATED = (
+    "A process in the process pool was terminated abruptly while the future"
+    " was running or pending."
+)
+UNUSABLE = (
+    "A child process terminated abruptly, the process pool is not usable"
+    " anymore"
+)
+
+posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+# The watchdog of faulthandler is a thread, so every fork of a test warns.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"
+)
+
+
+class Call:
+    """Becomes the answer of *function* in the process that unpickles it."""
+
+    def __init__(self, function: Callable[..., object], *args: object) -> None:
+        self.call = function, args
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return self.call
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_answers_come_in_the_order_of_the_numbers(method: str) -> None:
+    answers = parallelism_with_concurrent_process_pool(
+        numbers=iter([97, 100, 2, 1]),
+        workers=2,
+        context=multiprocessing.get_context(method),
+    )
+    assert [answer[:2] for answer in answers] == [
+        (97, True),
+        (100, False),
+        (2, True),
+        (1, False),
+    ]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_job_runs_in_a_worker_process(method: str) -> None:
+    answers = parallelism_with_concurrent_process_pool(
+        numbers=range(10),
+        workers=2,
+        context=multiprocessing.get_context(method),
+    )
+    pids = {pid for *_, pid in answers}
+    assert os.getpid() not in pids
+    assert len(pids) in {1, 2}
+
+
+def test_no_numbers_give_no_answers() -> None:
+    assert parallelism_with_concurrent_process_pool(numbers=[]) == []
+
+
+def test_without_arguments_it_tests_the_numbers_of_the_core() -> None:
+    signature = inspect.signature(parallelism_with_concurrent_process_pool)
+    assert signature.parameters["numbers"].default is PRIMES
+
+
+@pytest.mark.parametrize(
+    ("numbers", "workers", "error", "text"),
+    [
+        ([7], 0, ValueError, "workers must be at least 1, not 0"),
+        ([7], "2", TypeError, "workers must be an int, not '2'"),
+        (7, 2, TypeError, "numbers must be iterable, not 7"),
+    ],
+)
+def test_bad_arguments_are_refused_before_a_process_is_started(
+    numbers: object, workers: object, error: type[Exception], text: str
+) -> None:
+    starts_nothing: Any = object()
+    with pytest.raises(error, match=text):
+        parallelism_with_concurrent_process_pool(
+            numbers=cast("Any", numbers),
+            workers=cast("Any", workers),
+            context=starts_nothing,
+        )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_error_in_a_job_is_raised_in_the_parent(method: str) -> None:
+    numbers: list[Any] = [7, "eight", 9]
+    text = "^n must be an int, not 'eight'$"
+    with pytest.raises(TypeError, match=text) as caught:
+        parallelism_with_concurrent_process_pool(
+            numbers=numbers,
+            workers=2,
+            context=multiprocessing.get_context(method),
+        )
+    assert "in is_prime_with_pid" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_leaving_the_with_block_says_nothing_of_an_error(method: str) -> None:
+    numbers: list[Any] = ["seven", 8]
+    answers = broken_parallelism_with_concurrent_process_pool(
+        numbers=numbers,
+        workers=1,
+        context=multiprocessing.get_context(method),
+    )
+    with pytest.raises(TypeError, match="'seven'"):
+        next(answers)
+
+
+@posix
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_leaving_the_with_block_says_nothing_of_a_killed_worker(
+    method: str,
+) -> None:
+    killer: Any = Call(signal.raise_signal, signal.SIGKILL)
+    answers = broken_parallelism_with_concurrent_process_pool(
+        numbers=[killer],
+        workers=1,
+        context=multiprocessing.get_context(method),
+    )
+    with pytest.raises(BrokenProcessPool):
+        next(answers)
+
+
+def test_the_answers_before_an_error_can_be_read_and_those_after_it_not() -> (
+    None
+):
+    numbers: list[Any] = [7, "eight", 9]
+    answers = broken_parallelism_with_concurrent_process_pool(
+        numbers=numbers,
+        workers=1,
+        context=multiprocessing.get_context("spawn"),
+    )
+    assert next(answers)[:2] == (7, True)
+    with pytest.raises(TypeError, match="'eight'"):
+        next(answers)
+    assert list(answers) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "before"), [({}, 1), ({"chunksize": 2}, 0)]
+)
+def test_a_chunk_is_one_job_by_default_and_an_error_takes_the_whole_chunk(
+    options: dict[str, int], before: int
+) -> None:
+    numbers: list[Any] = [7, "eight"]
+    context = multiprocessing.get_context("spawn")
+    read: list[object] = []
+    with ProcessPoolExecutor(1, mp_context=context) as executor:
+        answers = executor.map(is_prime_with_pid, numbers, **options)
+        with pytest.raises(TypeError, match="'eight'"):
+            read.extend(answer for answer in answers)
+    assert len(read) == before
+
+
+@posix
+@pytest.mark.parametrize("method", METHODS)
+def test_a_killed_worker_breaks_the_pool_and_nothing_waits_for_ever(
+    method: str,
+) -> None:
+    killer: Any = Call(signal.raise_signal, signal.SIGKILL)
+    with pytest.raises(BrokenProcessPool) as caught:
+        parallelism_with_concurrent_process_pool(
+            numbers=[7, killer, 2**127 - 1],
+            workers=2,
+            context=multiprocessing.get_context(method),
+        )
+    assert str(caught.value) == TERMINATED
+    if cause := caught.value.__cause__:
+        assert sys.version_info >= (3, 15)
+        assert "terminated abruptly with exit code -9" in str(cause)
+
+
+@posix
+@pytest.mark.parametrize("method", METHODS)
+def test_a_killed_worker_ends_every_job_and_the_executor_takes_no_more(
+    method: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(1, mp_context=context) as executor:
+        running = executor.submit(Path.read_text, gate)
+        killed = executor.submit(signal.raise_signal, signal.SIGKILL)
+        pending = [executor.submit(is_prime_with_pid, 7) for _ in range(3)]
+        gate.write_text("go")  # waits for the reader
+        assert running.result() == "go"
+        errors = [killed.exception(), *(one.exception() for one in pending)]
+        for error in errors:
+            assert isinstance(error, BrokenProcessPool)
+            assert str(error) == TERMINATED
+        with pytest.raises(BrokenProcessPool) as caught:
+            executor.submit(is_prime_with_pid, 7)
+    assert str(caught.value) == UNUSABLE
