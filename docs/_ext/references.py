@@ -1,0 +1,110 @@
+"""What hand-written pages use to point at recipes and at proofs.
+
+``:recipe:`threads.shared_counter```
+    links to the recipe's page, with its task as the text.
+``:proof:`threads/test_shared_counter::test_name```
+    links to the test, with its sentence as the text.
+``.. chapters::`` and ``.. error-messages::``
+    show a list that ``recipes.py`` has written.
+``.. found-by::``
+    leads from each phrase in it, one a line, to the page it is on.
+
+A recipe or a test that does not exist is a warning.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import recipes
+import sources
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import ReferenceRole, SphinxDirective
+from sphinx.util.typing import ExtensionMetadata
+
+from cookbook import catalogue
+
+logger = logging.getLogger(__name__)
+Nodes = tuple[list[nodes.Node], list[nodes.system_message]]
+
+
+@cache
+def names() -> frozenset[str]:
+    """Return the names of the recipes."""
+    return frozenset(recipe.name for recipe in catalogue.recipes())
+
+
+class RecipeRole(ReferenceRole):
+    """A link to a recipe's page."""
+
+    def run(self) -> Nodes:
+        """Return a reference that Sphinx gives the page's title."""
+        if self.target not in names():
+            message = "there is no recipe %r"
+            logger.warning(message, self.target, location=self.get_location())
+            return [nodes.literal(text=self.target)], []
+        reference = addnodes.pending_xref(
+            "",
+            nodes.inline(text=self.title),
+            refdomain="std",
+            reftype="doc",
+            reftarget=f"/recipes/{self.target.replace('.', '/')}",
+            refexplicit=self.has_explicit_title,
+            refdoc=self.env.current_document.docname,
+            refwarn=True,
+        )
+        return [reference], []
+
+
+class ProofRole(ReferenceRole):
+    """A link to a test, named by what it proves."""
+
+    def run(self) -> Nodes:
+        """Return a reference to the line that the test starts on."""
+        file, _, name = self.target.partition("::")
+        path = sources.TESTS / f"{file}.py"
+        self.env.note_dependency(path)
+        for claim in sources.claims(path):
+            if claim.name == name:
+                explicit = self.has_explicit_title
+                text = self.title if explicit else claim.sentence
+                return [nodes.reference("", text, refuri=claim.url)], []
+        message = "there is no test %r"
+        logger.warning(message, self.target, location=self.get_location())
+        return [nodes.literal(text=self.target)], []
+
+
+class ListDirective(SphinxDirective):
+    """A list that was written when the build started."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the list of the directive's own name."""
+        path = Path(self.env.srcdir, "recipes", f"{self.name}.txt")
+        self.env.note_dependency(path)
+        return self.parse_text_to_nodes(path.read_text(encoding="utf-8"))
+
+
+class FoundByDirective(SphinxDirective):
+    """Phrases that the page is found by, in the search and in the index."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return entries that lead to the top of the page."""
+        entries = [
+            ("single", phrase.replace(";", ","), "", "main", None)
+            for phrase in self.content
+        ]
+        return [addnodes.index(entries=entries)]
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Add the roles and the directives."""
+    app.add_role("recipe", RecipeRole())
+    app.add_role("proof", ProofRole())
+    for name in recipes.LISTS:
+        app.add_directive(name, ListDirective)
+    app.add_directive("found-by", FoundByDirective)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
