@@ -1,0 +1,206 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox>=2026.10"]
+# ///
+"""The book's chores: ``nox -l`` lists them, ``nox`` runs the default ones.
+
+What stands after ``--`` goes to the session's tool:
+``nox -s tests-3.13 -- -k counter -x``.
+"""
+
+import os
+import shutil
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+import nox
+from python_discovery import get_interpreter
+
+ROOT = Path(__file__).parent
+HTML = ROOT / "docs" / "_build" / "html"
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = ["3.11", "3.12", "3.13", "3.13t", "3.14", "3.15"]
+
+nox.needs_version = ">=2026.10"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.download_python = "never"
+
+
+def is_missing(python: str) -> bool:
+    """Tell whether nox finds no such interpreter that also starts."""
+    return get_interpreter(python) is None
+
+
+# At a desk a missing interpreter is skipped with a line that says so, in CI
+# it is an error. Where all that are asked for are missing it is an error at
+# a desk too: a run without a test must not look like a good one.
+ASKED = [p for p in PYTHONS if any(arg.endswith(p) for arg in sys.argv[1:])]
+nox.options.error_on_missing_interpreters = "CI" in os.environ or all(
+    map(is_missing, ASKED or PYTHONS)
+)
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install dependency groups of pyproject.toml."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, *groups))
+
+
+def build_book(session: nox.Session, *options: str) -> None:
+    """Build the HTML; a warning is an error, a broken reference too."""
+    session.run(
+        *("sphinx-build", "-b", "html", "-W", "-n", "--keep-going"),
+        *options,
+        *("docs", HTML),
+        # extensions for Python 3.11 use what a later Sphinx will drop
+        env={"PYTHONWARNINGS": "ignore::DeprecationWarning"},
+    )
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and spelling; `-- --fix` repairs what it can."""
+    install(session, "lint")
+    fixing = "--fix" in session.posargs
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", *([] if fixing else ["--check"]))
+    built = [f"--ignore=docs/{folder}" for folder in ("_build", "recipes")]
+    session.run("sphinx-lint", *built, "cookbook", "docs", "tests")
+    session.run("codespell")
+    session.run("shellcheck", ".ci/run", ".ci/get-pythons")
+    session.run(
+        *("check-jsonschema", "--builtin-schema", "vendor.github-workflows"),
+        *sorted((ROOT / ".github" / "workflows").iterdir()),
+    )
+    session.run("zizmor", "--offline", "--quiet", ".github")
+    lint_programs(session)
+
+
+def lint_programs(session: nox.Session) -> None:
+    """Check the programs that are cut out of the recipes."""
+    script = (
+        "import pathlib, sys\n"
+        "from cookbook import catalogue, forms\n"
+        "for recipe in catalogue.recipes():\n"
+        "    for entry in ['main', 'broken_main']:\n"
+        "        if f'def {entry}(' in recipe.source:\n"
+        "            path = pathlib.Path(sys.argv[1], recipe.name, entry)\n"
+        "            path.parent.mkdir(exist_ok=True)\n"
+        "            text = forms.program(recipe.source, entry)\n"
+        "            path.with_suffix('.py').write_text(text, 'utf-8')\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-c", script, folder, silent=True)
+        config = "--config=pyproject.toml"
+        session.run("ruff", "check", config, "--select=E,F,I,W", folder)
+        session.run("ruff", "format", config, "--check", "--diff", folder)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of everything, strictly."""
+    install(session, "types")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests and every doctest."""
+    install(session, "tests")
+    session.run("python", "-X", "dev", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def book(session: nox.Session) -> None:
+    """Build the book and say where to open it."""
+    install(session, "docs")
+    # Read every page again: one that is not keeps its warnings to itself.
+    shutil.rmtree(HTML, ignore_errors=True)
+    build_book(session, *session.posargs)
+    session.log(f"Open {(HTML / 'index.html').as_uri()}")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Build the book and read it in Chromium, as a reader would."""
+    install(session, "docs", "browser")
+    build_book(session, "-q")
+    session.run("python", "-m", "pytest", "tests/book", *session.posargs)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build sdist and wheel, and try each where nothing else is."""
+    install(session, "package", "tests")
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    # With no option given, the wheel is built from the sdist.
+    session.run("python", "-m", "build", *session.posargs)
+    [sdist] = (ROOT / "dist").glob("*.tar.gz")
+    [wheel] = (ROOT / "dist").glob("*.whl")
+    with tempfile.TemporaryDirectory() as folder:
+        try_wheel(session, wheel, Path(folder))
+        try_sdist(session, sdist, Path(folder))
+
+
+def try_wheel(session: nox.Session, wheel: Path, folder: Path) -> None:
+    """Install the wheel in an environment of its own and use it there."""
+    if "cookbook/py.typed" not in zipfile.ZipFile(wheel).namelist():
+        session.error("the wheel lacks py.typed")
+    session.run("python", "-m", "venv", folder / "venv")
+    scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    python = (scripts / "python", "-I")
+    pip = ("-m", "pip", "install", "--quiet", "--no-index")
+    session.run(*python, *pip, wheel, external=True)
+    cookbook = (*python, "-m", "cookbook")
+    with session.chdir(folder):
+        session.run(*cookbook, "list", external=True)
+        session.run(*cookbook, "run", "shared_counter", external=True)
+        with Path("mine.py").open("w", encoding="utf-8") as mine:
+            show = (*cookbook, "show", "shared_counter")
+            session.run(*show, stdout=mine, external=True)
+        session.run(*python, "mine.py", external=True)
+
+
+def try_sdist(session: nox.Session, sdist: Path, folder: Path) -> None:
+    """Unpack the sdist and hold its recipes to what the book promises."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    with session.chdir(folder / sdist.name.removesuffix(".tar.gz")):
+        session.run("python", "-m", "pytest", "-q", "tests/test_book.py")
+
+
+@nox.session(default=False)
+def serve(session: nox.Session) -> None:
+    """Show the book in your browser, and rebuild it as you edit."""
+    install(session, "serve")
+    session.run(
+        *("sphinx-autobuild", "--open-browser", "--port=0"),
+        *("--watch=cookbook", "--watch=tests", "--ignore=*/docs/recipes/*"),
+        *session.posargs,
+        *("docs", HTML),
+    )
+
+
+@nox.session(default=False)
+def picture(session: nox.Session) -> None:
+    """Take the README's picture of a page again."""
+    install(session, "docs", "browser")
+    build_book(session, "-q")
+    session.run("python", "-m", "tests.book.picture")
+
+
+@nox.session(default=False)
+def linkcheck(session: nox.Session) -> None:
+    """Look for dead links; needs the network."""
+    install(session, "docs")
+    session.run(
+        *("sphinx-build", "-b", "linkcheck", *session.posargs),
+        *("docs", HTML.with_name("linkcheck")),
+    )
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -1,0 +1,118 @@
+"""What Sphinx makes of a copy of the checkout."""
+
+import os
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what the book is built from, in a folder with a space."""
+    folder = tmp_path_factory.mktemp("a checkout")
+    ignored = shutil.ignore_patterns("_build", "recipes", "__pycache__")
+    for part in ("cookbook", "docs", "tests"):
+        shutil.copytree(ROOT / part, folder / part, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def build(checkout: Path, name: str, *options: str) -> str:
+    """Build the book into the folder *name*, and return what Sphinx says."""
+    command = [
+        *(sys.executable, "-m", "sphinx", "-b", "html", "-W", "-n"),
+        *("-d", str(checkout / f"{name}-doctrees"), *options),
+        *(str(checkout / "docs"), str(checkout / name)),
+    ]
+    environment = os.environ | {
+        "SOURCE_DATE_EPOCH": "1700000000",
+        "PYTHONWARNINGS": "ignore::DeprecationWarning",
+        "NO_COLOR": "1",
+    }
+    run = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return the hash of each file below *folder*."""
+    return {
+        path.relative_to(folder).as_posix(): sha256(
+            path.read_bytes()
+        ).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_two_builds_of_one_checkout_are_the_same_to_the_byte(
+    checkout: Path,
+) -> None:
+    build(checkout, "first")
+    # One more process writes pages, in another order.
+    build(checkout, "second", "-j", "2")
+    first, second = contents(checkout / "first"), contents(checkout / "second")
+    assert len(first) > 50
+    different = {
+        name for name in first | second if first.get(name) != second.get(name)
+    }
+    assert different <= {".buildinfo"}
+
+
+def test_a_recipe_that_is_edited_is_the_one_page_that_is_read_again(
+    checkout: Path,
+) -> None:
+    build(checkout, "book")
+    said = build(checkout, "book")
+    assert "0 added, 0 changed, 0 removed" in said
+    recipe = checkout / "cookbook" / "threads" / "shared_counter.py"
+    source = recipe.read_text(encoding="utf-8")
+    recipe.write_text(source.replace("thousand times", "1000 times"), "utf-8")
+    said = build(checkout, "book")
+    assert "0 added, 1 changed, 0 removed" in said
+    page = checkout / "book" / "recipes" / "threads" / "shared_counter.html"
+    assert "1000 times each" in page.read_text(encoding="utf-8")
+    recipe.write_text(source, encoding="utf-8")
+
+
+def test_a_recipe_that_is_taken_out_leaves_no_page_behind(
+    checkout: Path,
+) -> None:
+    chapter = checkout / "cookbook" / "coroutines" / "__init__.py"
+    module = chapter.with_name("extra.py")
+    source = (chapter.with_name("run_together.py")).read_text("utf-8")
+    listed = chapter.read_text(encoding="utf-8")
+    module.write_text(source, encoding="utf-8")
+    chapter.write_text(
+        listed.replace('"run_together"', '"run_together", "extra"'), "utf-8"
+    )
+    build(checkout, "changing")
+    page = Path("recipes", "coroutines", "extra")
+    assert (checkout / "changing" / page.with_suffix(".html")).exists()
+    module.unlink()
+    chapter.write_text(listed, encoding="utf-8")
+    said = build(checkout, "changing")
+    assert "1 removed" in said
+    assert not (checkout / "docs" / page.with_suffix(".rst")).exists()
+
+
+def test_a_reference_to_nothing_fails_the_build(checkout: Path) -> None:
+    page = checkout / "docs" / "tested.rst"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(f"{text}\n:recipe:`threads.nothing`\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match=r"no recipe 'threads\.nothing'"):
+        build(checkout, "broken")
+    page.write_text(text, encoding="utf-8")
