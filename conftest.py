@@ -29,16 +29,20 @@ def threads() -> set[str]:
 def processes() -> set[str]:
     """Return the child processes, without the interpreter's own services."""
     found = {repr(child) for child in multiprocessing.active_children()}
-    for listing in Path("/proc/self/task").glob("*/children"):
-        for pid in listing.read_text().split():
-            try:
-                command = Path("/proc", pid, "cmdline").read_bytes()
-            except OSError:  # it ended meanwhile
-                continue
-            line = command.replace(b"\0", b" ").decode()
-            if not any(service in line for service in SERVICES):
+    for thread in Path("/proc/self/task").glob("*"):
+        for pid in read(thread / "children").split():
+            line = read(Path("/proc", pid, "cmdline")).replace("\0", " ")
+            if line and not any(service in line for service in SERVICES):
                 found.add(f"process {pid}: {line}")
     return found
+
+
+def read(path: Path) -> str:
+    """Return what a file below /proc says; nothing if its owner has ended."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def tasks() -> set[str]:
@@ -51,12 +55,8 @@ def tasks() -> set[str]:
 
 
 def shared_memory() -> set[str]:
-    """Return the blocks of shared memory and the named semaphores."""
-    return {
-        f"/dev/shm/{path.name}"
-        for prefix in ("psm_", "sem.")
-        for path in Path("/dev/shm").glob(f"{prefix}*")
-    }
+    """Return the blocks of shared memory."""
+    return {str(path) for path in Path("/dev/shm").glob("psm_*")}
 
 
 def descriptors() -> set[str]:

@@ -47,10 +47,12 @@ If a job raises
 
 import _thread
 import dis
+import gc
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
@@ -180,6 +182,21 @@ def _length(schedule: tuple[int, ...]) -> tuple[int, int]:
     return len(schedule), switches
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector out: it would take steps of its own.
+
+    A collection runs finalizers and callbacks in whatever thread it starts.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 class _Abandoned(BaseException):
     """Unwinds a thread that will never go on."""
 
@@ -224,8 +241,11 @@ class _Run:
 
     def execute(self) -> Hashable:
         """Return how the threads end."""
-        with mock.patch.multiple(
-            threading, Lock=self.make_lock, RLock=self.make_rlock
+        with (
+            _no_collection(),
+            mock.patch.multiple(
+                threading, Lock=self.make_lock, RLock=self.make_rlock
+            ),
         ):
             functions, result = self.make()
             self.workers = [_Worker(function) for function in functions]

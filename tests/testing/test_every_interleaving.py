@@ -1,3 +1,4 @@
+import gc
 import sys
 import threading
 from collections import Counter
@@ -274,6 +275,22 @@ def test_locks_of_other_threads_stay_real_while_it_explores() -> None:
 
     every_interleaving(make)
     assert kinds == {type(threading.Lock()).__name__}
+
+
+def test_a_collection_takes_no_step_of_its_own() -> None:
+    def callback(_phase: str, _info: dict[str, int]) -> None:
+        len("a step, if it were taken")
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(callback)
+    gc.set_threshold(1)
+    try:
+        found = counts(every_interleaving(locked_counter))
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(callback)
+    assert found == {2: 36}
+    assert gc.isenabled()
 
 
 def test_the_real_locks_are_back_after_an_error() -> None:
