@@ -10,8 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cookbook import forms
+
+# A slow machine is no failure.
+settings.register_profile("book", deadline=None)
+settings.load_profile("book")
 
 SERVICES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 GRACE = 10.0  # seconds that an ended thread or process gets to be gone

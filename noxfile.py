@@ -50,7 +50,10 @@ def install(session: nox.Session, *groups: str) -> None:
 
 
 def build_book(session: nox.Session, *options: str) -> None:
-    """Build the HTML; a warning is an error, a broken reference too."""
+    """Build the HTML afresh; a warning is an error, a dead reference too."""
+    # A page that Sphinx does not read again keeps its warnings to itself, and
+    # its index entries out of the search.
+    shutil.rmtree(HTML, ignore_errors=True)
     session.run(
         *("sphinx-build", "-b", "html", "-W", "-n", "--keep-going"),
         *options,
@@ -117,8 +120,6 @@ def tests(session: nox.Session) -> None:
 def book(session: nox.Session) -> None:
     """Build the book and say where to open it."""
     install(session, "docs")
-    # Read every page again: one that is not keeps its warnings to itself.
-    shutil.rmtree(HTML, ignore_errors=True)
     build_book(session, *session.posargs)
     session.log(f"Open {(HTML / 'index.html').as_uri()}")
 

@@ -177,18 +177,22 @@ def _add_reached(
             case ast.ImportFrom(module=str(module), names=names):
                 used = [a for a in names if (a.asname or a.name) in reached]
                 if module == CORE:
-                    from_core |= {alias.name for alias in used}
+                    from_core |= {_unaliased(alias) for alias in used}
                 elif used:
                     members = sliced.members.setdefault(module, set())
                     members |= {_with_alias(alias) for alias in used}
     if from_core:
         _add_reached(*_core(), from_core, sliced)
+        held = {name for one in sliced.statements for name in one.binds}
+        own = {name for one in statements for name in one.binds & reached}
+        if clash := sorted(held & own):
+            raise ValueError(f"the core has names of the module's: {clash}")
     sliced.statements += [one for one in statements if one.binds & reached]
 
 
 def _statements(tree: ast.Module, source: str) -> Iterator[_Statement]:
     """Yield the definitions and assignments of a module."""
-    lines = source.splitlines()
+    lines = source.split("\n")
     end = 0
     for position, node in enumerate(tree.body):
         start, previous_end, end = _first_line(node), end, node.end_lineno or 0
@@ -255,6 +259,12 @@ def _is_guard(node: ast.stmt) -> bool:
         case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
             return True
     return False
+
+
+def _unaliased(alias: ast.alias) -> str:
+    if alias.asname:
+        raise ValueError(f"{alias.name} of the core has an alias")
+    return alias.name
 
 
 def _with_alias(alias: ast.alias) -> str:

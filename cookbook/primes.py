@@ -1,8 +1,8 @@
-"""Find primes: the work that all recipes share.
+"""Find primes: the CPU-bound example.
 
 Telling whether a number is prime by trial division keeps one core busy and
-nothing else: no memory, no disk, no network. Every model of the book runs this
-same function, so that what differs between two recipes is only who calls it.
+nothing else: no memory, no disk, no network. Recipes that need CPU-bound work
+all run this function, so that what differs between them is only who calls it.
 
 A better algorithm beats any number of cores. :func:`is_prime` is slow on
 purpose: it is a stand-in for *your* CPU-bound function.

@@ -54,6 +54,7 @@ def test_run_prints_the_outputs_of_the_recipe_and_its_trap() -> None:
         check=True,
         capture_output=True,
         text=True,
+        timeout=60,
         cwd=Path(__file__).parent.parent,
     )
     assert run.stdout == "".join(output.text for output in outputs)
@@ -66,6 +67,7 @@ def test_run_works_for_a_recipe_that_starts_processes() -> None:
         check=True,
         capture_output=True,
         text=True,
+        timeout=60,
         cwd=Path(__file__).parent.parent,
     )
     source = catalogue.find("executor_map").source

@@ -171,4 +171,20 @@ def test_a_program_needs_nothing_but_the_standard_library(
     # Compiles, and every name that it uses at import is there.
     code = f"import runpy; runpy.run_path({str(path)!r}, run_name='pasted')"
     command = [sys.executable, "-I", "-W", "error", "-c", code]
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, timeout=60)
+
+
+def test_a_name_that_the_core_has_too_is_an_error() -> None:
+    module = MODULE.replace("def used(", "def is_prime(").replace(
+        "print(WORKERS, math.inf, is_prime(2))", "print(WORKERS, is_prime(2))"
+    )
+    module = module.replace("WORKERS, is_prime\n", "WORKERS, count_primes\n")
+    module = module.replace("print(WORKERS,", "print(count_primes(0, 9),")
+    with pytest.raises(ValueError, match="names of the module's"):
+        forms.program(module, "broken_main")
+
+
+def test_an_alias_of_a_name_of_the_core_is_an_error() -> None:
+    module = MODULE.replace("WORKERS, is_prime\n", "is_prime as WORKERS\n")
+    with pytest.raises(ValueError, match="is_prime of the core has an alias"):
+        forms.program(module, "broken_main")

@@ -29,7 +29,7 @@ blocking call
 future
     a result that is not there yet; a task is one.
 task group
-    a ``with`` block that does not end before all its tasks have ended.
+    an ``async with`` block that does not end before all its tasks have ended.
 exception group
     several exceptions raised as one; ``except*`` picks out its members.
 cancellation

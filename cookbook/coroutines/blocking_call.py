@@ -47,8 +47,8 @@ If a job raises
 If it takes too long
     :func:`asyncio.timeout` around the await raises :exc:`TimeoutError` on
     time, but the thread goes on until its call returns: give the call itself
-    a timeout too. Around a call that blocks the loop, the timeout never
-    fires.
+    a timeout too. Around a call that blocks the loop, the timeout cannot fire
+    before the call has returned.
 
 On cancellation
     the await raises :exc:`asyncio.CancelledError` at once. A thread cannot be

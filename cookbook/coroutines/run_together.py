@@ -30,7 +30,9 @@ Prefer instead
     task; it also takes futures, and is rarely needed.
 
 Pitfalls
-    - Every job starts at once, be it ten or ten thousand.
+    - Every job starts at once, whether ten or ten thousand.
+    - A job that raises :exc:`asyncio.CancelledError` itself does not cancel
+      the others: they run to their end, and then it is raised here.
     - Tasks take turns only where they await: one that blocks
       (:mod:`cookbook.coroutines.blocking_call`) stops all of them.
     - A task that you await as soon as you have created it

@@ -1,8 +1,8 @@
 """Deadlocks.
 
-A lock keeps two threads from changing one object at the same time. As soon as
-a thread holds one lock and waits for another, threads can wait for each
-other in a circle. None of them goes on, nothing is printed and no processor
+In a deadlock, threads wait for each other's locks for ever. As soon as a
+thread that holds one lock waits for another, they can: they wait in a
+circle. None of them goes on, nothing is printed and no processor
 is busy: the program hangs.
 
 A deadlock needs four things at once: a lock has one holder, a holder waits

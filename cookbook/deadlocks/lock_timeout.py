@@ -14,7 +14,7 @@ start again. When the deadline passes, raise an error and hold nothing.
     several locks, std::lock, deadlock avoidance, livelock, back-off, retry,
     jitter, program hangs in acquire, starvation,
     "RuntimeError: release unlocked lock",
-    "RuntimeError: cannot release un-acquired lock", "release unlocked lock"
+    "RuntimeError: cannot release un-acquired lock"
 
 Use this when
     the locks come from different places and nobody can put them in an order,
@@ -27,7 +27,9 @@ Prefer instead
 Pitfalls
     - Look at what ``lock.acquire(timeout=...)`` returns. After ``False`` you
       do not hold the lock, and ``lock.release()`` raises ``RuntimeError:
-      release unlocked lock``, or frees the lock that another thread holds.
+      release unlocked lock``, or frees the lock that another thread holds. An
+      :class:`~threading.RLock` that this thread does not hold raises
+      ``RuntimeError: cannot release un-acquired lock``.
     - There is no queue: while others keep taking the locks one by one, a
       thread that needs all of them may starve until its deadline.
 

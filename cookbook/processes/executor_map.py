@@ -1,4 +1,4 @@
-"""Run CPU-bound jobs in a process pool executor.
+"""Run CPU-bound jobs with ProcessPoolExecutor.
 
 Each worker process has an interpreter and a memory of its own, so the jobs
 run in parallel on every build. :meth:`~concurrent.futures.Executor.map` hands
@@ -40,14 +40,18 @@ Pitfalls
 
 If a job raises
     the error is raised again in the parent when its answer is read, with the
-    worker's traceback as its cause. The answers before it can be read, those
-    after it are lost.
+    worker's traceback as its cause. A loop over the iterator has the answers
+    before it; this function, which makes a list, loses them too. Jobs that
+    run are waited for.
 
 If a worker is killed
     whatever is running or pending ends with :exc:`BrokenProcessPool
     <concurrent.futures.process.BrokenProcessPool>`, and nothing waits for
-    ever. From Python 3.15 its cause names the process and the exit code, if
-    that is known by then. The executor takes no more jobs; make a new one.
+    ever: ``A process in the process pool was terminated abruptly while the
+    future was running or pending.`` From Python 3.15 its cause names the
+    process and the exit code, if that is known by then. The executor takes no
+    more jobs (``A child process terminated abruptly, the process pool is not
+    usable anymore``); make a new one.
 """
 
 import multiprocessing

@@ -26,18 +26,19 @@ and, from Python 3.14, on Linux.
     "AttributeError: module '__main__' has no attribute 'f'"
 
 Use this when
-    a program starts processes, by whatever means: :class:`a process of its
-    own <multiprocessing.Process>`, a pool, an executor.
+    a program starts processes, by whatever means: a
+    :class:`multiprocessing.Process`, a pool, an executor.
 
 Pitfalls
-    A :class:`~multiprocessing.pool.Pool` without the guard never ends: each
-    worker fails and is replaced by one that fails. An executor ends with
-    :exc:`~concurrent.futures.process.BrokenProcessPool`. The message about
-    the bootstrapping phase is on the standard error of the workers.
+    Under spawn a :class:`~multiprocessing.pool.Pool` without the guard never
+    ends: each worker fails and is replaced by one that fails. An executor
+    ends with :exc:`~concurrent.futures.process.BrokenProcessPool`. The message
+    about the bootstrapping phase is on the standard error of the workers.
 
     Under forkserver it may be the fork server that imports the main module
-    and fails. The parent then ends with ``EOFError`` or
-    ``ConnectionResetError``, and the message stands above that.
+    and fails. The parent then ends with ``EOFError: unexpected EOF``,
+    ``ConnectionResetError`` or ``BrokenPipeError``, and the message stands
+    above that.
 
     A function typed into an interactive session, or given to ``python -c``,
     is in no file that a worker could import: ``Can't get attribute 'f' on
@@ -49,7 +50,7 @@ If a job raises
     code 1; nothing is raised in the parent.
 
 If a worker is killed
-    the exit code is the signal's number, negative.
+    the exit code is the signal's number, negative, on Linux and macOS.
 """
 
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Run CPU-bound jobs in a pool of processes.
+"""Run CPU-bound jobs with multiprocessing.Pool.
 
 Each worker process has an interpreter and a memory of its own, so the jobs
 run in parallel on every build. :meth:`~multiprocessing.pool.Pool.map` shares
@@ -15,6 +15,7 @@ is imported by, so the job has to be a function at the top level of a module.
 :told by: ``pickle.dumps(job)``, which raises the same error with no process
 :search: multiprocessing Pool, Pool.map, parallel for loop, use all cores,
     lambda in multiprocessing, nested function, starmap, multiple arguments,
+    imap, imap_unordered, apply_async, exceptions disappear,
     "AttributeError: Can't pickle local object",
     "AttributeError: Can't get local object",
     "_pickle.PicklingError: Can't pickle local object <function",
@@ -30,9 +31,13 @@ Use this when
 
 Prefer instead
     :mod:`cookbook.processes.executor_map` when a worker may be killed, by the
-    system for want of memory or by a crash in C code: a pool never notices.
+    system when memory runs out or by a crash in C code: a pool replaces the
+    worker but not its job, and waits for that for ever.
     :meth:`~multiprocessing.pool.Pool.starmap` when the job takes several
-    arguments.
+    arguments, :meth:`~multiprocessing.pool.Pool.imap` to read answers in order
+    as they come, :meth:`~multiprocessing.pool.Pool.imap_unordered` in any
+    order, :meth:`~multiprocessing.pool.Pool.apply_async` for one call that is
+    not waited for: its error is raised by ``get()`` alone.
 
 Pitfalls
     A bound method takes its whole object along. If that object holds the
@@ -41,6 +46,9 @@ Pitfalls
 
     Leaving the with-block terminates the pool. What ``map_async`` has not
     finished by then is lost, without an error.
+
+    A parent that is ended by SIGTERM or SIGKILL leaves its workers: they go
+    on, and leave Ctrl-C to a parent that is gone.
 
     A job may not start processes, since the workers of a pool are daemonic:
     ``AssertionError: daemonic processes are not allowed to have children``.
@@ -177,7 +185,7 @@ def broken_with_local_job(
 
 
 def broken_main() -> None:
-    """Send a lambda, then a local function; print the errors, less addresses.
+    """Send a lambda, then a local function, and print the errors.
 
     >>> broken_main()  # 3.11 to 3.12
     AttributeError:

@@ -3,8 +3,8 @@
 Fork copies the parent with all that it holds. Spawn starts a fresh
 interpreter, forkserver forks a server that was started fresh: under both, a
 worker has what importing your module gives, and what you send it. So send what
-a job needs, as an argument, or once to each worker through *initializer*, and
-it works under all three.
+a job needs, as an argument, or once to each worker through ``initializer``,
+and it works under all three.
 
 The default is spawn on macOS and Windows (which has no other). On Linux it is
 fork up to Python 3.13 and forkserver from 3.14. Where it matters, name the
@@ -25,8 +25,8 @@ context and leaves the program's default as it is.
 
 Use this when
     jobs need a setting, a connection or a table besides their own number.
-    An argument is right for what is small. *initializer* is right for what is
-    large or has to be opened in the worker: it runs once in each.
+    An argument is right for what is small. ``initializer`` is right for what
+    is large or has to be opened in the worker: it runs once in each.
 
 Prefer instead
     spawn or forkserver rather than fork in a program that has threads, its
@@ -45,7 +45,7 @@ Pitfalls
     takes a context.
 
 If a job raises
-    the error is raised again in the parent. If *initializer* raises, the
+    the error is raised again in the parent. If ``initializer`` raises, the
     parent gets :exc:`~concurrent.futures.process.BrokenProcessPool`, and the
     error itself is on the standard error of the worker. A
     :class:`~multiprocessing.pool.Pool` would replace the worker by one that
@@ -182,7 +182,7 @@ def broken_main() -> None:
 
     >>> broken_main()
     under spawn: [1, 2, 3]
-    right under no method but fork: True
+    right only under fork: True
     """
     found = {
         method: broken_scale(
@@ -195,7 +195,7 @@ def broken_main() -> None:
     }
     print("under spawn:", found["spawn"])
     right = {method for method in found if found[method] == [10, 20, 30]}
-    print("right under no method but fork:", right <= {"fork"})
+    print("right only under fork:", right <= {"fork"})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ A race shows on some schedules and not on others, and a test cannot wait for
 the right one to turn up. Let a scheduler decide instead: it lets one thread at
 a time run up to its next line, tries every order in which two or three small
 functions can take these steps, and tells how each order ends. A deadlock is
-one of the outcomes, not a hang.
+one of the outcomes, not a hang. A schedule is written as the number of the
+thread that takes each step: ``0 1 1 0``.
 
 This is a proof over schedules at that grain. It takes in switches that never
 happen: with the GIL the interpreter does not switch threads at every line. It
@@ -34,9 +35,13 @@ Pitfalls
     with the number of steps.
 
     Only locks that are created inside *make* or a function under test, as
-    ``threading.Lock()`` or ``threading.RLock()``, are under control. A thread
-    that waits for anything else ends the exploration with a
-    :exc:`RuntimeError`.
+    ``threading.Lock()`` or ``threading.RLock()``, are under control; a name
+    imported before, as by ``from threading import Lock``, is not. A thread
+    that waits for anything else, or that one of the functions starts, ends
+    the exploration with a :exc:`RuntimeError`.
+
+    The tool is a tracer, as coverage tools and debuggers are: they do not see
+    the functions meanwhile.
 
     An acquire with a timeout may give up at any step while another thread
     holds the lock: every duration is tried.
@@ -48,12 +53,13 @@ If a job raises
 import _thread
 import dis
 import gc
+import os
 import sys
-import sysconfig
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 from unittest import mock
@@ -88,7 +94,7 @@ OWN_FRAME = (
     "SWAP",
 )
 PATIENCE = 10  # seconds that one step may take
-STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+STANDARD_LIBRARY = f"{Path(threading.__file__).parent}{os.sep}"
 
 
 class Outcome(NamedTuple):
@@ -209,6 +215,7 @@ class _Worker:
         self.turn = _thread.allocate_lock()
         self.turn.acquire()
         self.waits_for: _Lock | None = None
+        self.at_start = True
         self.finished = False
 
     def can_go_on(self) -> bool:
@@ -233,6 +240,7 @@ class _Run:
         self.options: list[list[int]] = []
         self.workers: list[_Worker] = []
         self.errors: list[str] = []
+        self.misuse = ""
         self.abandoned = False
         self.parked = _thread.allocate_lock()
         self.parked.acquire()
@@ -260,7 +268,9 @@ class _Run:
                     self.await_step(worker)
                 while not all(worker.finished for worker in self.workers):
                     if not self.take_step():
-                        return DEADLOCK
+                        return self.errors[0] if self.errors else DEADLOCK
+                if self.misuse:
+                    raise RuntimeError(self.misuse)
                 return self.errors[0] if self.errors else result()
             finally:
                 self.abandon(threads)
@@ -287,7 +297,8 @@ class _Run:
         if not self.parked.acquire(timeout=PATIENCE):
             number = self.workers.index(worker)
             raise RuntimeError(
-                f"thread {number} waits for something out of control"
+                f"thread {number} waits for something out of control,"
+                " such as a lock that was not created inside make"
             )
 
     def next_start(self) -> list[int] | None:
@@ -312,6 +323,7 @@ class _Run:
         self.known[_thread.get_ident()] = worker
         sys.settrace(self.trace)
         try:
+            self.park()
             worker.function()
         except _Abandoned:
             pass
@@ -335,15 +347,20 @@ class _Run:
         return self.trace_step
 
     def trace_step(self, frame: FrameType, event: str, _arg: object) -> Any:
-        """Park before each step."""
-        if event == self.event == "line" or (
-            event == self.event == "opcode" and _is_visible(frame)
-        ):
-            self.park()
+        """Park before each step but the first, which starts parked."""
+        if event == self.event and (event == "line" or _is_visible(frame)):
+            worker = self.known[_thread.get_ident()]
+            if worker is not None and worker.at_start:
+                worker.at_start = False
+            else:
+                self.park()
         return self.trace_step
 
     def park(self, waits_for: "_Lock | None" = None) -> None:
         """Give the turn back, and wait for the next one."""
+        if _thread.get_ident() not in self.known:
+            self.misuse = "a thread that a function started uses a lock"
+            raise RuntimeError(self.misuse)
         worker = self.known[_thread.get_ident()]
         if worker is None:
             if waits_for:
@@ -390,6 +407,7 @@ class _Lock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock, as ``threading.Lock.acquire`` does."""
+        _thread.allocate_lock().acquire(blocking, timeout)  # checks both
         ident = _thread.get_ident()
         self.run.park()
         while not self.is_free_for(ident):
@@ -421,9 +439,13 @@ class _RLock(_Lock):
 
     def release(self) -> None:
         """Give the lock back, once for each time it was taken."""
-        if self.owner != _thread.get_ident():
+        if not self._is_owned():
             raise RuntimeError("cannot release un-acquired lock")
         super().release()
+
+    def _is_owned(self) -> bool:
+        """Tell a Condition whether its lock is held by this thread."""
+        return self.owner == _thread.get_ident()
 
 
 OWN_CODE = {

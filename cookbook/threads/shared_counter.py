@@ -2,7 +2,8 @@
 
 ``value += 1`` reads, adds and writes. Two threads that interleave those steps
 both read the same number, and one update is lost. Hold a lock from the read to
-the write.
+the write. With the GIL a bare ``value += 1`` may never fail while you try it;
+nothing in Python promises that.
 
 :models: threads
 :work: CPU-bound, I/O-bound
@@ -22,11 +23,11 @@ Prefer instead
     adds them up.
 
 Pitfalls
-    Do not call :meth:`Counter.change` from inside *step*: a
+    Do not call :meth:`Counter.change` from inside ``step``: a
     :class:`threading.Lock` waits for itself for ever.
 
 If a job raises
-    an error in *step* leaves the value as it was and the lock free.
+    an error in ``step`` leaves the value as it was and the lock free.
 """
 
 import threading
@@ -52,9 +53,10 @@ class Counter:
         """Replace the value by what *step* makes of it, alone.
 
         Args:
-            step: Gets the old value and returns the new one. No other thread
-                reads or writes the value meanwhile. An error that it raises
-                goes to the caller.
+            step: Gets the old value and returns the new one. No other call
+                of this method runs meanwhile; reading or setting the value
+                directly takes no lock. An error that it raises goes to the
+                caller.
         """
         with self._lock:
             self.value = step(self.value)

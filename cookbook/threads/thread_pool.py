@@ -2,7 +2,8 @@
 
 ``ThreadPoolExecutor.map`` hands each item to a free thread and yields the
 results in the order of the items. While one job waits for a network or a disk
-the others go on; all of them share one process and its memory.
+the others go on; all of them share one process and its memory. Here
+``is_prime_with_pid`` stands in for your job: put one in its place that waits.
 
 :models: threads
 :work: I/O-bound
@@ -26,7 +27,7 @@ Pitfalls
     results behind it, not the jobs.
 
 If a job raises
-    the error is raised when the loop reaches its result. Jobs that have not
+    the error is raised when its result is read. Jobs that have not
     started are cancelled, and those that run are waited for.
 """
 

@@ -230,3 +230,26 @@ def test_a_job_that_is_no_coroutine_function_lets_no_other_start() -> None:
     [error] = caught.value.exceptions
     assert isinstance(error, TypeError)
     assert not started
+
+
+def test_a_job_that_raises_cancelled_error_itself_lets_the_others_end() -> (
+    None
+):
+    ended = []
+
+    async def cancels_itself() -> None:
+        raise asyncio.CancelledError
+
+    async def other() -> None:
+        await asyncio.sleep(0)
+        ended.append("other")
+
+    async def main() -> int:
+        with pytest.raises(asyncio.CancelledError):
+            await run_together(cancels_itself, other)
+        task = asyncio.current_task()
+        assert task is not None
+        return task.cancelling()
+
+    assert asyncio.run(main()) == 0
+    assert ended == ["other"]

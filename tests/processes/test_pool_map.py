@@ -338,3 +338,56 @@ def test_ctrl_c_ends_the_program_and_leaves_no_process(
         finally:
             if program.poll() is None:
                 os.killpg(program.pid, signal.SIGKILL)
+
+
+TERMINATED = """
+import multiprocessing, os, signal, sys
+
+def job():
+    print(os.getpid(), flush=True)
+    while True:
+        signal.pause()
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    ignore = signal.SIGINT, signal.SIG_IGN
+    with context.Pool(1, signal.signal, ignore) as pool:
+        pool.apply(job)
+"""
+
+
+@posix
+@pytest.mark.parametrize("method", METHODS)
+def test_sigterm_to_the_parent_leaves_its_workers_at_their_jobs(
+    method: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(TERMINATED, encoding="utf-8")
+    command = [sys.executable, "-I", str(program), method]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.terminate()
+        try:
+            assert parent.wait(timeout=60) == -signal.SIGTERM
+            os.kill(worker, 0)  # raises ProcessLookupError if it has ended
+        finally:
+            os.kill(worker, signal.SIGKILL)
+
+
+def test_an_error_of_apply_async_is_raised_by_get_alone() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        result = pool.apply_async(int, ["eight"])
+        result.wait(timeout=60)
+        assert not result.successful()
+        with pytest.raises(ValueError, match="invalid literal"):
+            result.get(timeout=60)
+
+
+def test_imap_unordered_yields_every_answer_in_any_order() -> None:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        assert list(pool.imap(abs, [-1, -2, -3])) == [1, 2, 3]
+        found = pool.imap_unordered(abs, [-1, -2, -3])
+        assert sorted(found) == [1, 2, 3]

@@ -2,6 +2,7 @@ import gc
 import sys
 import threading
 from collections import Counter
+from functools import partial
 from itertools import permutations
 
 import pytest
@@ -105,6 +106,15 @@ def test_a_race_within_a_line_is_found_by_bytecode() -> None:
         assert again == outcome
 
 
+def test_a_function_without_a_line_of_python_is_one_step() -> None:
+    def make() -> Setup:
+        log: list[int] = []
+        functions = [partial(log.append, 1), partial(log.append, 2)]
+        return functions, lambda: tuple(log)
+
+    assert counts(every_interleaving(make)) == {(1, 2): 1, (2, 1): 1}
+
+
 def test_the_outcomes_of_three_threads_are_those_of_a_model() -> None:
     def make() -> Setup:
         functions, result = unlocked_counter()
@@ -139,6 +149,71 @@ def test_an_error_in_a_function_is_an_outcome() -> None:
     if sys.version_info >= (3, 14):
         text = "ZeroDivisionError: division by zero"
     assert counts(every_interleaving(make)) == {text: 1, "fine": 1}
+
+
+def test_an_error_that_leaves_a_lock_held_is_the_outcome() -> None:
+    def make() -> Setup:
+        lock = threading.Lock()
+
+        def fail() -> None:
+            lock.acquire()
+            raise KeyError(1)
+
+        def take() -> None:
+            with lock:
+                pass
+
+        return [fail, take], lambda: "fine"
+
+    assert set(every_interleaving(make)) == {"KeyError: 1"}
+
+
+def test_a_thread_that_a_function_starts_may_not_use_a_lock() -> None:
+    def make() -> Setup:
+        lock = threading.Lock()
+        seen: list[BaseException] = []
+
+        def take() -> None:
+            try:
+                lock.acquire()
+            except RuntimeError as error:
+                seen.append(error)
+
+        def start() -> None:
+            thread = threading.Thread(target=take)
+            thread.start()
+            thread.join()
+
+        return [start], lambda: len(seen)
+
+    with pytest.raises(RuntimeError, match="a thread that a function started"):
+        every_interleaving(make)
+
+
+def test_a_condition_knows_who_holds_its_reentrant_lock() -> None:
+    def make() -> Setup:
+        condition = threading.Condition(threading.RLock())
+
+        def notify() -> None:
+            with condition:
+                condition.notify()
+
+        return [notify, notify], lambda: "notified"
+
+    assert set(every_interleaving(make)) == {"notified"}
+
+
+@pytest.mark.parametrize("arguments", [(False, 1), (True, -5)])
+def test_acquire_refuses_what_a_real_lock_refuses(
+    arguments: tuple[bool, float],
+) -> None:
+    def make() -> Setup:
+        lock = threading.Lock()
+        return [lambda: lock.acquire(*arguments)], lambda: "taken"
+
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - its text is
+        threading.Lock().acquire(*arguments)
+    assert set(every_interleaving(make)) == {f"ValueError: {raised.value}"}
 
 
 def test_a_lock_that_its_own_thread_holds_is_a_deadlock() -> None:
