@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
+from hypothesis.strategies import none
 
 from cookbook import forms
 
@@ -109,8 +110,17 @@ def nothing_left_behind() -> Iterator[None]:
     assert not left, f"left behind: {sorted(left)}"
 
 
+@given(none())
+def set_up_hypothesis(_: None) -> None:
+    """Let hypothesis look for who refers to its generator.
+
+    It warns if it finds nobody, as it would once the objects are frozen.
+    """
+
+
 def pytest_collection_finish() -> None:
     """Keep what the test run itself consists of out of each collection."""
+    set_up_hypothesis()
     gc.collect()
     gc.freeze()
 
