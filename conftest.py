@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis.strategies import none
 
 from cookbook import forms
+from tests.exploring import Explore
 
 # A slow machine is no failure.
 settings.register_profile("book", deadline=None)
@@ -108,6 +109,24 @@ def nothing_left_behind() -> Iterator[None]:
     while (left := left_behind(before)) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not left, f"left behind: {sorted(left)}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let ``nox -s record`` ask for a record of what is explored."""
+    parser.addoption("--record", action="store_true", help="record schedules")
+
+
+RECIPES_BEGUN = pytest.StashKey[set[str]]()
+
+
+@pytest.fixture
+def explore(request: pytest.FixtureRequest) -> Explore:
+    """Explore schedules for the recipe that the test file is about."""
+    path = request.path
+    recipe = f"{path.parent.name}.{path.stem.removeprefix('test_')}"
+    recording = request.config.getoption("--record")
+    begun = request.config.stash.setdefault(RECIPES_BEGUN, set())
+    return Explore(recipe, begun if recording else None)
 
 
 @given(none())

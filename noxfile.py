@@ -185,6 +185,13 @@ def serve(session: nox.Session) -> None:
     )
 
 
+@nox.session(python=PYTHONS, default=False)
+def record(session: nox.Session) -> None:
+    """Record what the tests find when they explore every schedule."""
+    install(session, "tests")
+    session.run("python", "-m", "pytest", "--record", *session.posargs)
+
+
 @nox.session(default=False)
 def picture(session: nox.Session) -> None:
     """Take the README's picture of a page again."""

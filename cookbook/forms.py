@@ -11,6 +11,7 @@ programs here, so what is read, copied and proved is one text.
 
 import ast
 import doctest
+import hashlib
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from pathlib import Path
 
 CORE = "cookbook.primes"
 CORE_PATH = Path(__file__).with_name("primes.py")
+_DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,24 @@ def outputs(source: str, entry: str = "main") -> list[Output]:
                 if example.source.startswith(f"{entry}()")
             ]
     return []
+
+
+def fingerprint(source: str) -> str:
+    """Return a hash of the code of *source*, its docstrings left out.
+
+    It is the same on every Python, and stands beside recorded facts: they are
+    of this code.
+    """
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Module | _DEFINITION):
+            continue
+        if ast.get_docstring(node):
+            text = node.body[0]
+            for number in range(text.lineno, (text.end_lineno or 0) + 1):
+                lines[number - 1] = ""
+    code = "\n".join(line.rstrip() for line in lines if line.strip())
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
 def condition(line: str) -> str:

@@ -1,6 +1,7 @@
 """What every recipe owes its reader, held by walking the package."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from cookbook import catalogue, forms
+from tests.exploring import BUILDS as RECORDED_BUILDS
+from tests.exploring import RECORDED
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 TESTS = Path(__file__).parent
@@ -217,6 +220,31 @@ def test_the_proofs_read_as_claims(recipe: catalogue.Recipe) -> None:
     for name in names:
         words = name.removeprefix("test_").split("_")
         assert len(words) >= 5, f"{name} is no sentence"
+
+
+@every_recipe
+def test_what_is_explored_is_recorded_on_every_build_from_this_code(
+    recipe: catalogue.Recipe,
+) -> None:
+    *chapter, name = recipe.name.split(".")
+    proof = TESTS.joinpath(*chapter, f"test_{name}.py")
+    explores = "explore: Explore" in proof.read_text(encoding="utf-8")
+    path = RECORDED / f"{recipe.address}.json"
+    assert path.exists() is explores
+    if explores:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert tuple(record["builds"]) == RECORDED_BUILDS
+        assert record["code"] == forms.fingerprint(recipe.source)
+        lengths = {len(facts) for facts in record["builds"].values()}
+        assert len(lengths) == 1
+
+
+def test_nothing_is_recorded_of_a_recipe_that_is_not_there() -> None:
+    recorded = {
+        path.relative_to(RECORDED).with_suffix("").as_posix()
+        for path in RECORDED.rglob("*.json")
+    }
+    assert recorded <= {recipe.address for recipe in RECIPES}
 
 
 @every_trap

@@ -188,3 +188,11 @@ def test_an_alias_of_a_name_of_the_core_is_an_error() -> None:
     module = MODULE.replace("WORKERS, is_prime\n", "is_prime as WORKERS\n")
     with pytest.raises(ValueError, match="is_prime of the core has an alias"):
         forms.program(module, "broken_main")
+
+
+def test_a_fingerprint_changes_with_the_code_but_not_with_docstrings() -> None:
+    source = '"""One."""\n\n\ndef f() -> int:\n    """Two."""\n    return 1\n'
+    other = source.replace("One", "A\n\nlonger one").replace("Two", "Too")
+    assert forms.fingerprint(source) == forms.fingerprint(other)
+    changed = source.replace("return 1", "return 2")
+    assert forms.fingerprint(source) != forms.fingerprint(changed)

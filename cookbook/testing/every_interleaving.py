@@ -34,17 +34,25 @@ Pitfalls
     loop, no randomness, no clock. The number of schedules grows exponentially
     with the number of steps.
 
-    Only locks that are created inside *make* or a function under test, as
-    ``threading.Lock()`` or ``threading.RLock()``, are under control; a name
-    imported before, as by ``from threading import Lock``, is not. A thread
-    that waits for anything else, or that one of the functions starts, ends
-    the exploration with a :exc:`RuntimeError`.
+    Under control is what *make* or a function under test creates by the
+    module's name: ``threading.Lock()``, ``RLock``, ``Condition``,
+    ``Semaphore``, ``BoundedSemaphore``, ``Event`` and ``Barrier``,
+    ``queue.Queue`` and its kin, ``concurrent.futures.Future``; all but the
+    locks are the standard library's own code. A name imported before, as by
+    ``from threading import Lock``, is not, nor is a
+    :class:`queue.SimpleQueue`. A thread that waits for anything else, or that
+    one of the functions starts, ends the exploration with a
+    :exc:`RuntimeError`.
 
     The tool is a tracer, as coverage tools and debuggers are: they do not see
     the functions meanwhile.
 
-    An acquire with a timeout may give up at any step while another thread
-    holds the lock: every duration is tried.
+    A wait with a timeout may give up at any step until it is over: every
+    duration is tried. Time passes in such waits alone; ``time.sleep`` in a
+    function under test takes its time and proves nothing.
+
+    With *preemptions* the proof is over the schedules with so few switches,
+    not over all.
 
 If a job raises
     the error is the outcome, as text; the other threads go on.
@@ -53,16 +61,19 @@ If a job raises
 import _thread
 import dis
 import gc
+import linecache
 import os
+import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
-from unittest import mock
 
 Functions = Sequence[Callable[[], object]]
 Setup = tuple[Functions, Callable[[], Hashable]]
@@ -95,6 +106,15 @@ OWN_FRAME = (
 )
 PATIENCE = 10  # seconds that one step may take
 STANDARD_LIBRARY = f"{Path(threading.__file__).parent}{os.sep}"
+# What these create is made of locks, and theirs are under control too.
+MADE_OF_LOCKS = {
+    method.__code__.co_filename
+    for method in (
+        threading.Condition.wait,
+        queue.Queue.get,
+        Future.result,
+    )
+}
 
 
 class Outcome(NamedTuple):
@@ -110,8 +130,28 @@ class Outcome(NamedTuple):
     shortest: tuple[int, ...]
 
 
+class Step(NamedTuple):
+    """What a thread does in one step of a schedule.
+
+    Attributes:
+        thread: The number of the thread.
+        code: The line that it runs, or the instruction.
+        note: ``"waits"`` if the thread comes to a lock, or to another wait,
+            and cannot go on; ``"gives up"`` if that wait timed out;
+            otherwise nothing.
+    """
+
+    thread: int
+    code: str
+    note: str = ""
+
+
 def every_interleaving(
-    make: Make, *, by: str = "line", most: int = 20_000
+    make: Make,
+    *,
+    by: str = "line",
+    preemptions: int | None = None,
+    most: int = 20_000,
 ) -> dict[Hashable, Outcome]:
     """Run the functions that *make* returns on every schedule.
 
@@ -122,6 +162,10 @@ def every_interleaving(
         by: How far a thread runs in one step: to the next ``"line"`` or, for
             a race within a line, to the next ``"bytecode"`` instruction. The
             number of instructions differs between versions of Python.
+        preemptions: Try only the schedules with at most so many switches
+            away from a thread that could have gone on. Most races need one
+            or two, and the number of schedules stays small enough for longer
+            functions. None tries them all.
         most: How many schedules, and steps in one, are too many.
 
     Returns:
@@ -130,7 +174,8 @@ def every_interleaving(
         function raised, as text.
 
     Raises:
-        ValueError: If *by* is neither of the two, or *most* is exceeded.
+        ValueError: If *by* is neither of the two, *preemptions* is below 0,
+            or *most* is exceeded.
         RuntimeError: If a thread waits for something out of control, or does
             not take the same steps each time.
 
@@ -149,7 +194,7 @@ def every_interleaving(
     outcomes: dict[Hashable, Outcome] = {}
     start: list[int] = []
     for _ in range(most):
-        run = _Run(make, start, by, most)
+        run = _Run(make, start, by, most, preemptions)
         outcome, taken = run.execute(), tuple(run.taken)
         known = outcomes.get(outcome, Outcome(0, taken))
         shortest = min(known.shortest, taken, key=_length)
@@ -180,6 +225,37 @@ def replay(
         RuntimeError: If a thread cannot take the step when it is its turn.
     """
     return _Run(make, schedule, by).execute()
+
+
+def steps(
+    make: Make, schedule: Sequence[int], *, by: str = "line"
+) -> list[Step]:
+    """Tell what each thread does on one schedule.
+
+    Args:
+        make: As for :func:`every_interleaving`.
+        schedule: As for :func:`replay`.
+        by: As for :func:`every_interleaving`.
+
+    Returns:
+        The steps in their order.
+
+    Raises:
+        ValueError: If *by* is neither of the two.
+        RuntimeError: If a thread cannot take the step when it is its turn.
+
+    Example:
+        >>> from cookbook.testing.every_interleaving import steps
+        >>> def make():
+        ...     log = []
+        ...     return [log.clear, log.copy], log.copy
+        >>> [step.thread for step in steps(make, [1, 0])]
+        [1, 0]
+    """
+    run = _Run(make, schedule, by)
+    run.told = []
+    run.execute()
+    return run.told
 
 
 def _length(schedule: tuple[int, ...]) -> tuple[int, int]:
@@ -216,7 +292,10 @@ class _Worker:
         self.turn.acquire()
         self.waits_for: _Lock | None = None
         self.at_start = True
+        self.has_moved = False  # since it was parked: an acquire parks again
         self.finished = False
+        self.code = getattr(function, "__name__", "")
+        self.note = ""
 
     def can_go_on(self) -> bool:
         """Tell whether a step can be taken."""
@@ -228,14 +307,26 @@ class _Run:
     """One execution: the threads and the schedule that they are held to."""
 
     def __init__(
-        self, make: Make, start: Sequence[int], by: str, most: int = 20_000
+        self,
+        make: Make,
+        start: Sequence[int],
+        by: str,
+        most: int = 20_000,
+        preemptions: int | None = None,
     ) -> None:
         if by not in ("line", "bytecode"):
             raise ValueError(f"by must be 'line' or 'bytecode', not {by!r}")
+        if preemptions is not None and preemptions < 0:
+            raise ValueError(
+                f"preemptions must be 0 or more, not {preemptions!r}"
+            )
         self.make = make
         self.start = start
         self.event = "line" if by == "line" else "opcode"
         self.most = most
+        self.preemptions = preemptions
+        self.told: list[Step] | None = None
+        self.clock = 0.0
         self.taken: list[int] = []
         self.options: list[list[int]] = []
         self.workers: list[_Worker] = []
@@ -245,16 +336,11 @@ class _Run:
         self.parked = _thread.allocate_lock()
         self.parked.acquire()
         self.known: dict[int, _Worker | None] = {_thread.get_ident(): None}
-        self.real = threading.Lock, threading.RLock
+        self.real_lock, self.real_rlock = threading.Lock, threading.RLock
 
     def execute(self) -> Hashable:
         """Return how the threads end."""
-        with (
-            _no_collection(),
-            mock.patch.multiple(
-                threading, Lock=self.make_lock, RLock=self.make_rlock
-            ),
-        ):
+        with _no_collection(), self.control():
             functions, result = self.make()
             self.workers = [_Worker(function) for function in functions]
             threads: list[threading.Thread] = []
@@ -275,6 +361,25 @@ class _Run:
             finally:
                 self.abandon(threads)
 
+    @contextmanager
+    def control(self) -> Iterator[None]:
+        """Put the stand-ins where the locks and the clock are looked up."""
+        stand_ins = (
+            (threading, "Lock", self.make_lock),
+            (threading, "RLock", self.make_rlock),
+            (threading, "_allocate_lock", self.make_waiter),
+            (threading, "_time", self.now),
+            (queue, "time", self.now),
+        )
+        real = [getattr(module, name) for module, name, _ in stand_ins]
+        for module, name, stand_in in stand_ins:
+            setattr(module, name, stand_in)
+        try:
+            yield
+        finally:
+            for (module, name, _), one in zip(stand_ins, real, strict=True):
+                setattr(module, name, one)
+
     def take_step(self) -> bool:
         """Let one thread take a step, unless all wait for each other."""
         options = [n for n, one in enumerate(self.workers) if one.can_go_on()]
@@ -283,13 +388,21 @@ class _Run:
         step = len(self.taken)
         if step == self.most:
             raise ValueError(f"a schedule has more than {self.most} steps")
+        last = self.taken[-1] if self.taken else None
+        if last in options and self.preemptions == 0:
+            options = [last]
         number = self.start[step] if step < len(self.start) else options[0]
         if number not in options:
             raise RuntimeError(f"thread {number} cannot take step {step}")
+        if self.preemptions and last in options and number != last:
+            self.preemptions -= 1
         self.options.append(options)
         self.taken.append(number)
-        self.workers[number].turn.release()
-        self.await_step(self.workers[number])
+        worker = self.workers[number]
+        worker.turn.release()
+        self.await_step(worker)
+        if self.told is not None:
+            self.told.append(Step(number, worker.code, worker.note))
         return True
 
     def await_step(self, worker: _Worker) -> None:
@@ -354,9 +467,18 @@ class _Run:
                 worker.at_start = False
             else:
                 self.park()
+            if worker is not None:
+                worker.has_moved = False
+                if self.told is not None:
+                    worker.code = _code(frame, event)
         return self.trace_step
 
-    def park(self, waits_for: "_Lock | None" = None) -> None:
+    def now(self) -> float:
+        """Return the time: for code under test it passes in waits alone."""
+        is_known = _thread.get_ident() in self.known
+        return self.clock if is_known else time.monotonic()
+
+    def park(self, waits_for: "_Lock | None" = None, note: str = "") -> None:
         """Give the turn back, and wait for the next one."""
         if _thread.get_ident() not in self.known:
             self.misuse = "a thread that a function started uses a lock"
@@ -367,24 +489,53 @@ class _Run:
                 raise RuntimeError("make or its result waits for a lock")
             return
         if not self.abandoned:
-            worker.waits_for = waits_for
+            worker.waits_for, worker.note = waits_for, note
             self.parked.release()
             worker.turn.acquire()
+            worker.note = ""
         if self.abandoned:
             raise _Abandoned
 
+    def park_before_acquire(self) -> None:
+        """Park, unless nothing has happened since the last time."""
+        worker = self.known.get(_thread.get_ident())
+        if worker is None or worker.has_moved:
+            self.park()
+        else:
+            worker.has_moved = True
+
+    def give_up(self, deadline: float) -> None:
+        """Let a wait time out: *deadline* is over."""
+        # One nanosecond more, so that no rest of a float is waited for.
+        self.clock = max(self.clock, deadline) + 1e-9
+        if worker := self.known[_thread.get_ident()]:
+            worker.note = "gives up"
+
     def make_lock(self) -> Any:
         """Stand in for ``threading.Lock``."""
-        return _Lock(self) if self.is_called_by_test() else self.real[0]()
+        return _Lock(self) if self.is_called_by_test() else self.real_lock()
 
     def make_rlock(self) -> Any:
         """Stand in for ``threading.RLock``."""
-        return _RLock(self) if self.is_called_by_test() else self.real[1]()
+        return _RLock(self) if self.is_called_by_test() else self.real_rlock()
+
+    def make_waiter(self) -> Any:
+        """Stand in for the lock that ``Condition.wait`` waits with."""
+        condition = sys._getframe(1).f_locals.get("self")
+        if isinstance(getattr(condition, "_lock", None), _Lock):
+            return _Waiter(self)
+        return _thread.allocate_lock()
 
     def is_called_by_test(self) -> bool:
         """Tell the code under test from all else that creates a lock."""
-        caller = sys._getframe(2).f_code
-        return _thread.get_ident() in self.known and _is_under_test(caller)
+        if _thread.get_ident() not in self.known:
+            return False
+        frame: FrameType | None = sys._getframe(2)
+        while frame and frame.f_code.co_filename in MADE_OF_LOCKS:
+            if isinstance(frame.f_locals.get("self"), threading.Thread):
+                return False
+            frame = frame.f_back
+        return frame is not None and _is_under_test(frame.f_code)
 
 
 class _Lock:
@@ -408,13 +559,20 @@ class _Lock:
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock, as ``threading.Lock.acquire`` does."""
         _thread.allocate_lock().acquire(blocking, timeout)  # checks both
+        self.run.park_before_acquire()
+        return self.take(blocking, timeout)
+
+    def take(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock as soon as it is free; give up after *timeout*."""
         ident = _thread.get_ident()
-        self.run.park()
+        deadline = self.run.clock + timeout
         while not self.is_free_for(ident):
             if not blocking:
                 return False
-            self.run.park(None if timeout >= 0 else self)
-            blocking = timeout < 0
+            self.run.park(None if timeout >= 0 else self, "waits")
+            if timeout >= 0 and not self.is_free_for(ident):
+                self.run.give_up(deadline)
+                return False
         self.owner, self.depth = ident, self.depth + 1
         return True
 
@@ -425,11 +583,31 @@ class _Lock:
         self.depth -= 1
         self.owner = self.owner if self.depth else None
 
+    def _is_owned(self) -> bool:
+        """Tell a Condition whether its lock is held."""
+        return self.locked()
+
+    def _release_save(self) -> int:
+        """Let a Condition free the lock, however often it was taken."""
+        depth, self.depth, self.owner = self.depth, 0, None
+        return depth
+
+    def _acquire_restore(self, depth: int) -> None:
+        """Let a Condition take it again: a part of the same step."""
+        self.take()
+        self.depth = depth
+
     def __enter__(self) -> bool:
         return self.acquire()
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+class _Waiter(_Lock):
+    """What a Condition waits with: no other thread takes it."""
+
+    acquire = _Lock.take
 
 
 class _RLock(_Lock):
@@ -450,7 +628,7 @@ class _RLock(_Lock):
 
 OWN_CODE = {
     member.__code__
-    for one in (_Worker, _Run, _Lock, _RLock)
+    for one in (_Worker, _Run, _Lock, _Waiter, _RLock)
     for member in vars(one).values()
     if hasattr(member, "__code__")
 }
@@ -468,6 +646,18 @@ def _is_visible(frame: FrameType) -> bool:
     """Tell whether other threads may notice the instruction that is next."""
     opcode = frame.f_code.co_code[frame.f_lasti]
     return not dis.opname[opcode].startswith(OWN_FRAME)
+
+
+def _code(frame: FrameType, event: str) -> str:
+    """Return the line that is next in *frame*, or the instruction."""
+    code = frame.f_code
+    if event == "line":
+        line = linecache.getline(code.co_filename, frame.f_lineno)
+        return line.strip()
+    for one in dis.get_instructions(code):
+        if one.offset == frame.f_lasti:
+            return f"{one.opname} {one.argrepr}".strip()
+    return ""
 
 
 def unlocked_counter() -> Setup:
@@ -511,9 +701,9 @@ def main() -> None:
     >>> main()
     unlocked_counter: 2 on 2 schedules, such as 0 0 1 1
     unlocked_counter: 1 on 4 schedules, such as 0 1 1 0
-    locked_counter: 2 on 36 schedules, such as 0 0 0 0 0 1 1 1 1 1
-    crosswise_locks: done on 128 schedules, such as 0 0 0 0 0 0 1 1 1 1 1 1
-    crosswise_locks: deadlock on 40 schedules, such as 0 0 0 1 1 1 1 0
+    locked_counter: 2 on 8 schedules, such as 0 0 0 0 1 1 1 1
+    crosswise_locks: done on 30 schedules, such as 0 0 0 0 0 1 1 1 1 1
+    crosswise_locks: deadlock on 12 schedules, such as 0 0 1 1 1 0
     """
     for make in unlocked_counter, locked_counter, crosswise_locks:
         for outcome, (schedules, shortest) in every_interleaving(make).items():

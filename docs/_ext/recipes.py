@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import schedules
 import sources
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -103,6 +104,7 @@ def anatomy(recipe: catalogue.Recipe) -> dict[str, object]:
         "trap_outputs": forms.outputs(source, "broken_main"),
         "warnings": warnings(source),
         "claims": sources.claims(sources.tests_of(recipe)),
+        "record": schedules.of(recipe, sources.ROOT / "docs"),
         "phrases": phrases(recipe),
         "words": search_words(recipe),
     }

@@ -21,7 +21,8 @@ from cookbook.deadlocks.lock_ordering import (
     broken_transfer,
     transfer,
 )
-from cookbook.testing.every_interleaving import every_interleaving
+from cookbook.testing.every_interleaving import DEADLOCK, every_interleaving
+from tests.exploring import Explore
 
 Transfer = Callable[[Account, Account, int], None]
 Functions = Sequence[Callable[[], object]]
@@ -42,13 +43,25 @@ def opposite(
     return make
 
 
-def test_opposite_transfers_end_right_on_every_schedule() -> None:
-    assert set(every_interleaving(opposite(transfer))) == {(120, 80)}
+def test_opposite_transfers_end_right_on_every_schedule(
+    explore: Explore,
+) -> None:
+    explore(
+        opposite(transfer),
+        "``transfer``: both ways",
+        right={(120, 80): "both payments made"},
+    )
 
 
-def test_opposite_transfers_in_call_order_deadlock_on_some_schedules() -> None:
-    outcomes = every_interleaving(opposite(broken_transfer))
-    assert set(outcomes) == {(120, 80), "deadlock"}
+def test_opposite_transfers_in_call_order_deadlock_on_some_schedules(
+    explore: Explore,
+) -> None:
+    explore(
+        opposite(broken_transfer),
+        "``broken_transfer``: both ways",
+        right={(120, 80): "both payments made"},
+        wrong={DEADLOCK: "deadlock"},
+    )
 
 
 def test_three_transfers_in_a_ring_end_right_whoever_is_first() -> None:

@@ -22,7 +22,8 @@ from cookbook.deadlocks.lock_timeout import (
     broken_retry_at_once,
     take,
 )
-from cookbook.testing.every_interleaving import every_interleaving
+from cookbook.testing.every_interleaving import DEADLOCK
+from tests.exploring import Explore
 
 Functions = Sequence[Callable[[], object]]
 
@@ -86,21 +87,33 @@ def crosswise(
     return make
 
 
-def test_on_every_schedule_a_try_ends_and_leaves_the_locks_free() -> None:
+def test_on_every_schedule_a_try_ends_and_leaves_the_locks_free(
+    explore: Explore,
+) -> None:
     def try_once(*locks: Lockable) -> None:
         with ExitStack() as held:
             take(list(locks), 0, held)
 
-    assert set(every_interleaving(crosswise(try_once))) == {True}
+    explore(
+        crosswise(try_once),
+        "``take``: one try, against a crosswise thread",
+        right={True: "both end, all locks free"},
+    )
 
 
-def test_on_some_schedules_waiting_for_every_lock_is_a_deadlock() -> None:
+def test_on_some_schedules_waiting_for_every_lock_is_a_deadlock(
+    explore: Explore,
+) -> None:
     def wait(*locks: Lockable) -> None:
         with broken_acquire_all(*locks):
             pass
 
-    outcomes = every_interleaving(crosswise(wait))
-    assert set(outcomes) == {True, "deadlock"}
+    explore(
+        crosswise(wait),
+        "``broken_acquire_all``, against a crosswise thread",
+        right={True: "both end, all locks free"},
+        wrong={DEADLOCK: "deadlock"},
+    )
 
 
 def test_a_thread_that_takes_all_locks_waits_only_while_it_holds_none() -> (

@@ -1,7 +1,10 @@
 import gc
+import queue
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from itertools import permutations
 
@@ -10,11 +13,13 @@ import pytest
 from cookbook.testing.every_interleaving import (
     DEADLOCK,
     Setup,
+    Step,
     broken_test,
     crosswise_locks,
     every_interleaving,
     locked_counter,
     replay,
+    steps,
     unlocked_counter,
 )
 
@@ -49,13 +54,13 @@ def test_an_unlocked_counter_loses_an_update_on_4_of_6_schedules() -> None:
     assert counts(every_interleaving(unlocked_counter)) == {2: 2, 1: 4}
 
 
-def test_a_locked_counter_keeps_both_updates_on_all_36_schedules() -> None:
-    assert counts(every_interleaving(locked_counter)) == {2: 36}
+def test_a_locked_counter_keeps_both_updates_on_all_8_schedules() -> None:
+    assert counts(every_interleaving(locked_counter)) == {2: 8}
 
 
-def test_crosswise_locks_deadlock_on_40_of_168_schedules() -> None:
+def test_crosswise_locks_deadlock_on_12_of_42_schedules() -> None:
     found = counts(every_interleaving(crosswise_locks))
-    assert found == {"done": 128, DEADLOCK: 40}
+    assert found == {"done": 30, DEADLOCK: 12}
 
 
 def test_locks_taken_in_one_order_never_deadlock() -> None:
@@ -364,7 +369,7 @@ def test_a_collection_takes_no_step_of_its_own() -> None:
     finally:
         gc.set_threshold(*thresholds)
         gc.callbacks.remove(callback)
-    assert found == {2: 36}
+    assert found == {2: 8}
     assert gc.isenabled()
 
 
@@ -382,3 +387,323 @@ def test_the_real_locks_are_back_after_an_error() -> None:
 def test_a_stress_test_that_joins_each_thread_sees_one_schedule() -> None:
     assert broken_test(unlocked_counter, runs=200) == {2}
     assert set(every_interleaving(unlocked_counter)) == {1, 2}
+
+
+def test_a_waiting_thread_goes_on_when_its_condition_is_notified() -> None:
+    def make() -> Setup:
+        condition = threading.Condition()
+        items: list[int] = []
+
+        def put() -> None:
+            with condition:
+                items.append(1)
+                condition.notify()
+
+        def take() -> int:
+            with condition:
+                condition.wait_for(lambda: items)
+                return items.pop()
+
+        return [put, take], lambda: tuple(items)
+
+    assert set(every_interleaving(make)) == {()}
+
+
+def test_a_notification_that_nobody_waits_for_yet_is_lost() -> None:
+    def make() -> Setup:
+        condition = threading.Condition()
+
+        def notify() -> None:
+            with condition:
+                condition.notify()
+
+        def wait() -> None:
+            with condition:
+                condition.wait()
+
+        return [notify, wait], lambda: "woken"
+
+    assert set(every_interleaving(make)) == {"woken", DEADLOCK}
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_condition_frees_a_lock_however_often_it_was_taken(
+    depth: int,
+) -> None:
+    def make() -> Setup:
+        lock = threading.RLock()
+        condition = threading.Condition(lock)
+        items: list[int] = []
+
+        def put() -> None:
+            with condition:
+                items.append(1)
+                condition.notify()
+
+        def take() -> None:
+            for _ in range(depth):
+                lock.acquire()
+            condition.wait_for(lambda: items)
+            for _ in range(depth):
+                lock.release()
+
+        return [put, take], lambda: lock.acquire(blocking=False)
+
+    assert set(every_interleaving(make)) == {True}
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("kind", ["Semaphore", "BoundedSemaphore"])
+def test_a_semaphore_lets_in_as_many_threads_as_it_says(
+    kind: str, slots: int
+) -> None:
+    def make() -> Setup:
+        semaphore = getattr(threading, kind)(slots)
+        inside = [0]
+        most = [0]
+
+        def enter() -> None:
+            with semaphore:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                inside[0] -= 1
+
+        return [enter, enter], most.pop
+
+    assert set(every_interleaving(make)) == set(range(1, slots + 1))
+
+
+def test_an_event_holds_a_thread_until_it_is_set() -> None:
+    def make() -> Setup:
+        event = threading.Event()
+        log: list[str] = []
+
+        def wait() -> None:
+            event.wait()
+            log.append("went on")
+
+        def set_it() -> None:
+            log.append("set")
+            event.set()
+
+        return [wait, set_it], lambda: tuple(log)
+
+    assert set(every_interleaving(make)) == {("set", "went on")}
+
+
+def test_a_barrier_holds_each_thread_until_all_are_there() -> None:
+    def make() -> Setup:
+        barrier = threading.Barrier(2)
+        log: list[str] = []
+
+        def work() -> None:
+            log.append("before")
+            barrier.wait()
+            log.append("after")
+
+        return [work, work], lambda: tuple(log)
+
+    expected = ("before", "before", "after", "after")
+    assert set(every_interleaving(make)) == {expected}
+
+
+@pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue"])
+def test_a_full_queue_holds_its_producer_back(kind: str) -> None:
+    def make() -> Setup:
+        items = getattr(queue, kind)(maxsize=1)
+        most = [0]
+        got: list[int] = []
+
+        def put() -> None:
+            for number in range(2):
+                items.put(number)
+                most[0] = max(most[0], items.qsize())
+
+        def get() -> None:
+            got.append(items.get())
+            got.append(items.get())
+
+        return [put, get], lambda: (most[0] <= 1, *got)
+
+    assert set(every_interleaving(make)) == {(True, 0, 1)}
+
+
+def test_a_future_holds_a_thread_until_it_has_its_result() -> None:
+    def make() -> Setup:
+        future: Future[int] = Future()
+        got: list[int] = []
+
+        def ask() -> None:
+            got.append(future.result())
+
+        def answer() -> None:
+            future.set_result(42)
+
+        return [ask, answer], got.pop
+
+    assert set(every_interleaving(make)) == {42}
+
+
+WAITS: dict[str, Callable[[], Setup]] = {}
+
+
+def wait_with_a_timeout(make: Callable[[], Setup]) -> Callable[[], Setup]:
+    WAITS[make.__name__] = make
+    return make
+
+
+@wait_with_a_timeout
+def an_empty_queue() -> Setup:
+    items: queue.Queue[int] = queue.Queue()
+    got: list[object] = []
+
+    def get() -> None:
+        try:
+            got.append(items.get(timeout=3600) == 1)
+        except queue.Empty:
+            got.append(False)
+
+    return [get, lambda: items.put(1)], got.pop
+
+
+@wait_with_a_timeout
+def a_condition() -> Setup:
+    condition = threading.Condition()
+    items: list[int] = []
+    got: list[object] = []
+
+    def get() -> None:
+        with condition:
+            got.append(bool(condition.wait_for(lambda: items, timeout=0.1)))
+
+    def put() -> None:
+        with condition:
+            items.append(1)
+            condition.notify()
+
+    return [get, put], got.pop
+
+
+@wait_with_a_timeout
+def an_event() -> Setup:
+    event = threading.Event()
+    got: list[object] = []
+    return [lambda: got.append(event.wait(3600)), event.set], got.pop
+
+
+@wait_with_a_timeout
+def a_semaphore() -> Setup:
+    semaphore = threading.Semaphore(0)
+    got: list[object] = []
+
+    def acquire() -> None:
+        got.append(semaphore.acquire(timeout=3600))
+
+    return [acquire, semaphore.release], got.pop
+
+
+@wait_with_a_timeout
+def a_barrier() -> Setup:
+    barrier = threading.Barrier(2)
+    got: list[object] = []
+
+    def wait() -> None:
+        try:
+            barrier.wait(timeout=3600)
+            got.append(True)
+        except threading.BrokenBarrierError:
+            got.append(False)
+
+    return [wait, wait], got.pop
+
+
+@pytest.mark.parametrize("make", WAITS.values(), ids=WAITS)
+def test_a_wait_with_a_timeout_both_succeeds_and_times_out_in_no_time(
+    make: Callable[[], Setup],
+) -> None:
+    assert set(every_interleaving(make)) == {True, False}
+
+
+def test_what_a_thread_object_waits_with_stays_real() -> None:
+    def make() -> Setup:
+        def start() -> None:
+            thread = threading.Thread(target=len, args=[""])
+            thread.start()
+            thread.join()
+
+        return [start], lambda: "joined"
+
+    assert set(every_interleaving(make)) == {"joined"}
+
+
+def write_twice() -> Setup:
+    log: list[str] = []
+
+    def write(name: str) -> None:
+        log.append(name)
+        log.append(name)
+
+    return [lambda: write("a"), lambda: write("b")], lambda: "".join(log)
+
+
+@pytest.mark.parametrize(
+    ("preemptions", "found"),
+    [
+        (0, {"aabb": 1, "bbaa": 1}),
+        (1, {"aabb": 2, "abba": 1, "bbaa": 2, "baab": 1}),
+    ],
+)
+def test_a_bound_on_preemptions_leaves_out_the_schedules_with_more(
+    preemptions: int, found: dict[str, int]
+) -> None:
+    outcomes = every_interleaving(write_twice, preemptions=preemptions)
+    assert counts(outcomes) == found
+
+
+def test_a_bound_that_no_schedule_reaches_leaves_out_none() -> None:
+    bounded = every_interleaving(write_twice, preemptions=6)
+    assert bounded == every_interleaving(write_twice)
+
+
+def test_a_switch_away_from_a_thread_that_waits_is_no_preemption() -> None:
+    def make() -> Setup:
+        event = threading.Event()
+        return [event.wait, event.set], lambda: "done"
+
+    outcomes = every_interleaving(make, preemptions=0)
+    assert counts(outcomes) == {"done": 2}
+
+
+def test_a_negative_bound_is_an_error() -> None:
+    with pytest.raises(ValueError, match="0 or more, not -1"):
+        every_interleaving(unlocked_counter, preemptions=-1)
+
+
+def test_the_steps_of_a_schedule_name_the_line_that_each_thread_runs() -> None:
+    assert steps(unlocked_counter, [0, 1, 1, 0]) == [
+        Step(0, "value = box[0]"),
+        Step(1, "value = box[0]"),
+        Step(1, "box[0] = value + 1"),
+        Step(0, "box[0] = value + 1"),
+    ]
+
+
+def test_the_steps_to_a_deadlock_end_with_each_thread_waiting() -> None:
+    schedule = every_interleaving(crosswise_locks)[DEADLOCK].shortest
+    told = steps(crosswise_locks, schedule)
+    last = {step.thread: step.note for step in told}
+    assert last == {0: "waits", 1: "waits"}
+
+
+def test_the_steps_tell_where_a_wait_gives_up() -> None:
+    outcomes = every_interleaving(an_event)
+    assert "gives up" in [s.note for s in steps(an_event, outcomes[False][1])]
+    assert "gives up" not in [
+        step.note for step in steps(an_event, outcomes[True][1])
+    ]
+
+
+def test_the_steps_by_bytecode_name_the_instructions() -> None:
+    told = steps(add_in_one_line, [], by="bytecode")
+    assert [step.thread for step in told] == [0] * 4 + [1] * 4
+    assert [step.code for step in told][3].startswith("STORE_SUBSCR")

@@ -8,6 +8,7 @@ from cookbook.testing.every_interleaving import (
     every_interleaving,
 )
 from cookbook.threads.shared_counter import BrokenCounter, Counter
+from tests.exploring import Explore
 
 AnyCounter = type[Counter] | type[BrokenCounter]
 
@@ -16,21 +17,36 @@ def two_threads_add_one(kind: AnyCounter) -> Callable[[], Setup]:
     def make() -> Setup:
         counter = kind()
 
+        def add_one(value: int) -> int:
+            return value + 1
+
         def work() -> None:
-            counter.change(lambda value: value + 1)
+            counter.change(add_one)
 
         return [work, work], lambda: counter.value
 
     return make
 
 
-def test_the_counter_keeps_both_updates_on_every_schedule() -> None:
-    outcomes = every_interleaving(two_threads_add_one(Counter))
-    assert set(outcomes) == {2}
+def test_the_counter_keeps_both_updates_on_every_schedule(
+    explore: Explore,
+) -> None:
+    explore(
+        two_threads_add_one(Counter),
+        "``Counter``: two threads add one",
+        right={2: "both updates kept"},
+    )
 
 
-def test_the_broken_counter_loses_an_update_on_12_of_20_schedules() -> None:
-    outcomes = every_interleaving(two_threads_add_one(BrokenCounter))
+def test_the_broken_counter_loses_an_update_on_12_of_20_schedules(
+    explore: Explore,
+) -> None:
+    outcomes = explore(
+        two_threads_add_one(BrokenCounter),
+        "``BrokenCounter``: two threads add one",
+        right={2: "both updates kept"},
+        wrong={1: "one update lost"},
+    )
     assert {end: found.schedules for end, found in outcomes.items()} == {
         1: 12,
         2: 8,
