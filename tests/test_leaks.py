@@ -13,7 +13,7 @@ from multiprocessing import shared_memory
 kept = []
 """
 LEAKS = {
-    "Thread": """
+    "thread Thread-": """
 def test_leaks():
     threading.Thread(target=threading.Event().wait, daemon=True).start()
 """,
@@ -22,14 +22,14 @@ def test_leaks():
     command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
     kept.append(subprocess.Popen(command, stdin=subprocess.PIPE))
 """,
-    "Task pending": """
+    "task <Task pending": """
 def test_leaks():
     loop = asyncio.new_event_loop()
     coroutine = asyncio.sleep(0)
     kept.extend([loop, loop.create_task(coroutine)])
     loop.close()
 """,
-    "/dev/shm/psm_": """
+    "shared memory psm_": """
 def test_leaks():
     shared_memory.SharedMemory(create=True, size=1).close()
 """,

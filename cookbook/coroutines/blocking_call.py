@@ -28,9 +28,13 @@ Prefer instead
     an asynchronous library where there is one (``httpx``, ``asyncpg``): it
     needs no thread for each call that waits.
     :meth:`asyncio.loop.run_in_executor` to choose the pool yourself; it takes
-    no keyword arguments and does not pass on context variables, as
-    ``to_thread`` does. With the GIL, a process pool for CPU-bound work:
-    :mod:`cookbook.threads.thread_pool` shows that threads share one core.
+    no keyword arguments, and does not run each call in the caller's context
+    as ``to_thread`` does: a thread of the pool starts with an empty context
+    or, where ``sys.flags.thread_inherit_context`` is 1 (by default on
+    free-threaded builds from 3.14), with that of the call that it was started
+    for; :mod:`cookbook.threads.thread_local_state` has the cure. With the
+    GIL, a process pool for CPU-bound work: :mod:`cookbook.threads.thread_pool`
+    shows that threads share one core.
 
 Pitfalls
     - The calls share one pool, and it runs ``min(32, CPUs + 4)`` of them at

@@ -294,6 +294,7 @@ class _Worker:
         self.at_start = True
         self.has_moved = False  # since it was parked: an acquire parks again
         self.finished = False
+        self.unwinds = False  # from here on only an acquire stops it
         self.code = getattr(function, "__name__", "")
         self.note = ""
 
@@ -465,7 +466,7 @@ class _Run:
             worker = self.known[_thread.get_ident()]
             if worker is not None and worker.at_start:
                 worker.at_start = False
-            else:
+            elif worker is None or not worker.unwinds:
                 self.park()
             if worker is not None:
                 worker.has_moved = False
@@ -494,6 +495,7 @@ class _Run:
             worker.turn.acquire()
             worker.note = ""
         if self.abandoned:
+            worker.unwinds = True
             raise _Abandoned
 
     def park_before_acquire(self) -> None:

@@ -20,8 +20,29 @@ critical section
     lines that one thread at a time may be in.
 lock
     what a thread holds in a critical section; others wait for it.
+atomic
+    in one piece: no other thread sees it half done.
+condition
+    what a thread waits at until another one says that something has changed.
+semaphore
+    a number of places; who finds none free waits.
+event
+    a flag that threads wait for.
 barrier
     a place where threads wait until a given number of them is there.
+queue
+    a line of items, with locks of its own: threads put them in and get them
+    out.
+back-pressure
+    a full queue makes its producer wait.
+snapshot
+    an object that does not change after it is published.
+check-then-act
+    a decision on what was seen, which may have changed since.
+sentinel
+    an item that says that no more will come.
+daemon thread
+    a thread that does not keep the program alive.
 pool
     a fixed number of threads that take jobs from a queue.
 future
@@ -29,4 +50,29 @@ future
     error.
 """
 
-__all__ = ["thread_pool", "shared_counter"]
+__all__ = [
+    "thread_pool",
+    "thread_results",
+    "as_completed",
+    "bounded_map",
+    "pool_timeouts",
+    "shared_counter",
+    "check_then_act",
+    "what_needs_a_lock",
+    "reentrant_lock",
+    "initialise_once",
+    "immutable_snapshot",
+    "condition",
+    "limit_concurrency",
+    "barrier",
+    "readers_and_writers",
+    "producer_consumer",
+    "pipeline",
+    "thread_local_state",
+    "objects_bound_to_a_thread",
+    "stop_a_thread",
+    "ctrl_c_threads",
+    "background_exceptions",
+    "run_periodically",
+    "code_that_releases_the_gil",
+]

@@ -26,6 +26,12 @@ from sphinx.util.typing import ExtensionMetadata
 
 from cookbook import catalogue
 
+# Where the standard library defines a class: the name its manual has.
+DOCUMENTED = {
+    "concurrent.futures._base.Future": "concurrent.futures.Future",
+    "multiprocessing.process.BaseProcess": "multiprocessing.Process",
+    "multiprocessing.queues.Queue": "multiprocessing.Queue",
+}
 logger = logging.getLogger(__name__)
 Nodes = tuple[list[nodes.Node], list[nodes.system_message]]
 
@@ -100,6 +106,18 @@ class FoundByDirective(SphinxDirective):
         return [addnodes.index(entries=entries)]
 
 
+def use_documented_name(
+    app: Sphinx,
+    env: object,
+    node: addnodes.pending_xref,
+    contnode: nodes.Element,
+) -> None:
+    """Let a reference to where a class is defined find its manual entry."""
+    del app, env, contnode
+    target = node.get("reftarget", "")
+    node["reftarget"] = DOCUMENTED.get(target, target)
+
+
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Add the roles and the directives."""
     app.add_role("recipe", RecipeRole())
@@ -107,4 +125,6 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     for name in recipes.LISTS:
         app.add_directive(name, ListDirective)
     app.add_directive("found-by", FoundByDirective)
+    # before intersphinx
+    app.connect("missing-reference", use_documented_name, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

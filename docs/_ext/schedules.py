@@ -99,8 +99,7 @@ def explored(facts: dict[str, dict[str, Any]]) -> Exploration:
     shown = facts.get(SHOWN) or next(iter(facts.values()))
     grain = GRAINS[shown["by"]]
     if (limit := shown["preemptions"]) is not None:
-        times = "once" if limit == 1 else f"{limit} times"
-        grain += f", threads that could go on interrupted at most {times}"
+        grain += f", at most {limit} preemption{'s' * (limit != 1)}"
     steps = shown.get("steps", [])
     count = 1 + max((thread for thread, _, _ in steps), default=0)
     return Exploration(

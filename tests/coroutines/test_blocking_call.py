@@ -7,6 +7,7 @@ import math
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -23,6 +24,23 @@ METHODS = [
     blocking_call.async_method_blocked,
 ]
 USER = contextvars.ContextVar("user", default="nobody")
+TWO_CALLERS = """
+import asyncio, contextvars
+from concurrent.futures import ThreadPoolExecutor
+
+USER = contextvars.ContextVar("user", default="nobody")
+
+async def main():
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        USER.set("me")
+        first = await loop.run_in_executor(pool, USER.get)
+        USER.set("you")
+        second = await loop.run_in_executor(pool, USER.get)
+    print(first, second, await asyncio.to_thread(USER.get))
+
+asyncio.run(main())
+"""
 
 
 class BlockingCall:
@@ -262,7 +280,9 @@ def test_to_thread_runs_at_most_32_or_cpus_plus_4_calls_at_once() -> None:
     assert most == limit
 
 
-def test_to_thread_passes_context_on_and_run_in_executor_does_not() -> None:
+def test_to_thread_passes_context_on_and_an_executors_thread_keeps_its() -> (
+    None
+):
     async def main() -> list[str]:
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(max_workers=1) as pool:
@@ -274,6 +294,25 @@ def test_to_thread_passes_context_on_and_run_in_executor_does_not() -> None:
             ]
 
     assert asyncio.run(main()) == ["me", "nobody"]
+
+
+@pytest.mark.parametrize("inherit", [0, 1])
+@pytest.mark.skipif(
+    sys.version_info < (3, 14), reason="the flag exists from 3.14"
+)
+def test_an_executors_thread_that_inherits_keeps_its_first_callers_context(
+    inherit: int,
+) -> None:
+    option = f"thread_inherit_context={inherit}"
+    process = subprocess.run(
+        [sys.executable, "-X", option, "-c", TWO_CALLERS],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
+    empty, inherited = "nobody nobody you\n", "me me you\n"
+    assert process.stdout == (inherited if inherit else empty)
 
 
 def test_to_thread_passes_keywords_on_and_run_in_executor_refuses_them() -> (

@@ -3,8 +3,9 @@ import queue
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from itertools import permutations
 
@@ -701,6 +702,30 @@ def test_the_steps_tell_where_a_wait_gives_up() -> None:
     assert "gives up" not in [
         step.note for step in steps(an_event, outcomes[True][1])
     ]
+
+
+def test_a_thread_that_is_given_up_still_leaves_its_with_blocks() -> None:
+    left: list[str] = []
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            left.append("left")
+
+    def make() -> Setup:
+        lock = threading.Lock()
+        lock.acquire()
+
+        def wait() -> None:
+            with block():
+                lock.acquire()
+
+        return [wait], lambda: None
+
+    assert set(every_interleaving(make)) == {DEADLOCK}
+    assert left == ["left"]
 
 
 def test_the_steps_by_bytecode_name_the_instructions() -> None:

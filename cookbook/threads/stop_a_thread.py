@@ -1,0 +1,223 @@
+"""Stop a thread.
+
+Nothing ends a thread from outside: it must end itself. Give it a
+:class:`threading.Event` and let it look at it often. Where it would sleep, let
+it call ``stop.wait(seconds)``, which returns at once when the event is set;
+give every other call that may block a timeout. What must be ended without its
+help runs in a process: the system can kill that.
+
+:models: threads, processes
+:work: I/O-bound
+:level: first steps
+:since: 3.11
+:trap: every build
+:search: kill a thread, stop a running thread, terminate thread, cancel
+    thread, thread.stop, threading.Event, daemon thread, daemon=True,
+    background thread cleanup, finally not executed,
+    PyThreadState_SetAsyncExc, interrupt time.sleep, kill after timeout,
+    "TypeError: 'Event' object is not callable"
+
+Use this when
+    a thread works until told to stop, and must tidy up: :func:`stoppable`. A
+    call that never looks at an event, such as one into a C library:
+    :func:`run_for`.
+
+Prefer instead
+    a ``None`` put on the :class:`queue.Queue` from which the thread takes its
+    work, if it has one: it wakes up at once and needs no timeout.
+
+Pitfalls
+    - ``while not stop.is_set(): time.sleep(60)`` sleeps on for up to a minute.
+      Wait with ``stop.wait(60)``.
+    - Make a new event for each thread, and never clear it: a stop that comes
+      before the thread has begun would be lost.
+    - A daemon thread does not keep the interpreter alive: it is stopped
+      abruptly at exit. Its ``finally`` blocks do not run, and what it has not
+      flushed to a file is lost. Use one only for work that may be lost. Other
+      threads are joined at exit, so the program ends when the last one has.
+    - In Python 3.11 and 3.12 a subclass of ``Thread`` that keeps its event as
+      ``self._stop`` fails in ``join()`` with ``TypeError: 'Event' object is
+      not callable``. Choose another name.
+
+If a job raises
+    the error goes to :func:`threading.excepthook`, as for every thread, and
+    the ``with`` block goes on.
+
+If it takes too long
+    :exc:`TimeoutError` is raised if the thread has not ended within *timeout*
+    seconds of the stop. It runs on: there is no way to end it.
+
+On Ctrl-C
+    the ``with`` block sets the event and waits for the thread; then
+    :exc:`KeyboardInterrupt` goes on.
+
+If a worker is killed
+    :func:`run_for` returns False. ``finally`` blocks do not run in a process
+    that was killed.
+"""
+
+import ctypes
+import multiprocessing
+import operator
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing.context import BaseContext
+
+
+@contextmanager
+def stoppable(
+    work: Callable[[threading.Event], object], *, timeout: float = 10
+) -> Iterator[None]:
+    """Run *work* in a thread during a ``with`` block.
+
+    Args:
+        work: Gets an event, and must return soon after it is set.
+        timeout: How long the end of the block waits for that, in seconds.
+
+    Raises:
+        TimeoutError: If *work* still runs after that time.
+
+    Example:
+        >>> from cookbook.threads.stop_a_thread import stoppable
+        >>> with stoppable(lambda stop: print("stopped:", stop.wait(60))):
+        ...     print("meanwhile")
+        meanwhile
+        stopped: True
+    """
+    stop = threading.Event()
+    thread = threading.Thread(target=work, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout)
+    if thread.is_alive():
+        raise TimeoutError(f"{thread.name} still runs {timeout!r} s later")
+
+
+def run_for(
+    work: Callable[..., object],
+    *args: object,
+    seconds: float,
+    context: BaseContext | None = None,
+) -> bool:
+    """Run *work* in a process, and kill that after *seconds*.
+
+    Args:
+        work: A function that the process can import.
+        args: Its arguments.
+        seconds: How long it may take.
+        context: What :func:`multiprocessing.get_context` returned for a start
+            method; by default the program's own.
+
+    Returns:
+        Whether the process ended by itself, with or without an error.
+    """
+    own = (context or multiprocessing).get_context()
+    process = own.Process(target=work, args=args)
+    process.start()
+    try:
+        process.join(seconds)
+        return not process.is_alive()
+    finally:
+        process.kill()
+        process.join()
+        process.close()
+
+
+def write_lines(
+    stop: threading.Event, lines: list[str], pause: float = 60
+) -> None:
+    """Add a line, then another after each *pause*; stands for your work."""
+    try:
+        lines.append("began")
+        while not stop.wait(pause):
+            lines.append("goes on")
+    finally:
+        lines.append("tidied up")
+
+
+def main() -> None:
+    """Stop a thread between two lines, and a process within a call.
+
+    >>> main()
+    thread: ['began', 'tidied up']
+    process ended by itself: False
+    """
+    lines: list[str] = []
+    with stoppable(partial(write_lines, lines=lines)):
+        pass
+    print("thread:", lines)
+    print("process ended by itself:", run_for(time.sleep, 60, seconds=0.1))
+
+
+def broken_kill(thread: threading.Thread) -> None:
+    """Have :exc:`SystemExit` raised in *thread*.
+
+    Warning:
+        The exception is raised when the thread runs Python code again. A
+        thread that waits in C code, for a lock, a socket or a file, goes on
+        waiting; observed on every version. In Python code it may strike
+        between any two steps, in a ``finally`` block too, with a lock held.
+        The C API manual wants it called from a C extension only, "to prevent
+        naive misuse".
+    """
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit)
+    )
+
+
+BROKEN_DAEMON = """\
+import threading
+
+def work():
+    try:
+        began.set()
+        threading.Event().wait()
+    finally:
+        print("tidied up", flush=True)
+
+began = threading.Event()
+threading.Thread(target=work, daemon=True).start()
+began.wait()
+print("began", flush=True)
+"""
+
+
+def wait_for(lock: threading.Lock, began: threading.Lock) -> None:
+    """Release *began* and acquire *lock*, with no Python code in between."""
+    steps: tuple[Callable[[], object], ...] = (began.release, lock.acquire)
+    with suppress(SystemExit):
+        list(map(operator.call, steps))
+
+
+def broken_main() -> None:
+    """Kill a thread that waits for a lock; leave a daemon to itself.
+
+    >>> broken_main()
+    alive after the kill: True
+    daemon: ['began']
+    """
+    lock, began = threading.Lock(), threading.Lock()
+    thread = threading.Thread(target=wait_for, args=(lock, began))
+    with lock, began:
+        thread.start()
+        began.acquire(timeout=10)
+        broken_kill(thread)
+        thread.join(timeout=0.1)
+        print("alive after the kill:", thread.is_alive())
+    thread.join()
+    command = [sys.executable, "-I", "-c", BROKEN_DAEMON]
+    lines = subprocess.check_output(command, text=True, timeout=60)
+    print("daemon:", lines.splitlines())
+
+
+if __name__ == "__main__":
+    main()
+    broken_main()
