@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+WIDTH = 79  # of a line on the page
 CORE = "cookbook.primes"
 CORE_PATH = Path(__file__).with_name("primes.py")
 _DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -315,7 +316,12 @@ def _layout(sliced: _Program, entry: str) -> str:
     """Write the program out as a formatter would."""
     imports = [f"import {name}" for name in sorted(sliced.modules)]
     for module, members in sorted(sliced.members.items()):
-        imports.append(f"from {module} import {', '.join(_in_order(members))}")
+        names = _in_order(members)
+        line = f"from {module} import {', '.join(names)}"
+        if len(line) > WIDTH:
+            rows = "".join(f"    {name},\n" for name in names)
+            line = f"from {module} import (\n{rows})"
+        imports.append(line)
     text = "\n".join(imports)
     after_block = False
     for statement in sliced.statements:

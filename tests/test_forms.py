@@ -196,3 +196,15 @@ def test_a_fingerprint_changes_with_the_code_but_not_with_docstrings() -> None:
     assert forms.fingerprint(source) == forms.fingerprint(other)
     changed = source.replace("return 1", "return 2")
     assert forms.fingerprint(source) != forms.fingerprint(changed)
+
+
+def test_an_import_that_is_too_long_for_a_line_gets_one_for_each_name() -> (
+    None
+):
+    names = [f"a_rather_long_name_{letter}" for letter in "abcd"]
+    source = (
+        f"from os import {', '.join(names)}\n\n\n"
+        f"def main() -> None:\n    print({', '.join(names)})\n"
+    )
+    rows = "".join(f"    {name},\n" for name in names)
+    assert forms.program(source).startswith(f"from os import (\n{rows})\n\n")

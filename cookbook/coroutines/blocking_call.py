@@ -57,7 +57,7 @@ If it takes too long
 On cancellation
     the await raises :exc:`asyncio.CancelledError` at once. A thread cannot be
     cancelled: its call goes on, and :func:`asyncio.run` waits for it before
-    it returns, from Python 3.13 for five minutes at most.
+    it returns, from Python 3.12 for five minutes at most.
 
 On Ctrl-C
     :func:`asyncio.run` cancels the main task, waits until the thread's call

@@ -6,10 +6,10 @@ process for a pipe that nobody reads, a thread for a lock that it holds
 itself. None of them goes on, nothing is printed and they keep no processor
 busy: the program hangs.
 
-A deadlock over locks needs four things at once: a lock has one holder, a holder waits
-for more, nobody can take a lock away, and the waiting closes a cycle. Prevent
-one of them and it cannot happen. Taking all locks in one order prevents the
-cycle; giving up after a while prevents the endless waiting.
+A deadlock over locks needs four things at once: a lock has one holder, a
+holder waits for more, nobody can take a lock away, and the waiting closes a
+cycle. Prevent one of them and it cannot happen. Taking all locks in one order
+prevents the cycle; giving up after a while prevents the endless waiting.
 
 Prefer one lock to two, hold it for as few lines as you can, and call nothing
 that you do not know while you hold it.
@@ -60,6 +60,7 @@ __all__ = [
     "livelock_and_starvation",
     "nested_submit",
     "join_before_drain",
+    "fork_with_threads",
     "async_deadlock",
     "detect_a_cycle",
     "find_where_it_hangs",

@@ -29,7 +29,8 @@ Prefer instead
 
 Pitfalls
     - A listener may be called once more after ``unsubscribe`` has returned,
-      by a thread that had made its copy before.
+      by a thread that had made its copy before. So one that unsubscribes
+      itself at its first event may get a second one, and unsubscribe again.
     - Two threads that notify at once call a listener at once, and not always
       in the order of the events; a lock in the listener is the listener's
       own affair.
@@ -52,6 +53,7 @@ On Ctrl-C
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 Listener = Callable[[str], object]
 
@@ -77,12 +79,8 @@ class Listeners:
             self._listeners.append(listener)
 
     def unsubscribe(self, listener: Listener) -> None:
-        """Stop calling *listener*.
-
-        Raises:
-            ValueError: If it is not subscribed.
-        """
-        with self._lock:
+        """Stop calling *listener*, if it is subscribed."""
+        with self._lock, suppress(ValueError):
             self._listeners.remove(listener)
 
     def notify(self, event: str) -> None:

@@ -62,8 +62,18 @@ class Table(Protocol):
         """Hold the two forks beside *seat* during a ``with`` block."""
 
 
+def at_least_2(seats: int) -> int:
+    """Return *seats*; one alone would wait for its second fork for ever."""
+    if seats <= 1:
+        raise ValueError(f"seats must be at least 2, not {seats!r}")
+    return seats
+
+
 class InOrder:
     """Everybody takes the fork with the lower number first.
+
+    Raises:
+        ValueError: If there are fewer than 2 *seats*; so do the others.
 
     Example:
         >>> from cookbook.deadlocks.dining_philosophers import InOrder
@@ -73,7 +83,7 @@ class InOrder:
     """
 
     def __init__(self, seats: int) -> None:
-        self._forks = [threading.Lock() for _ in range(seats)]
+        self._forks = [threading.Lock() for _ in range(at_least_2(seats))]
 
     @contextmanager
     def forks(self, seat: int) -> Iterator[None]:
@@ -87,7 +97,7 @@ class WithWaiter:
     """A waiter keeps one seat empty; then any order of the forks will do."""
 
     def __init__(self, seats: int) -> None:
-        self._forks = [threading.Lock() for _ in range(seats)]
+        self._forks = [threading.Lock() for _ in range(at_least_2(seats))]
         self._waiter = threading.Semaphore(seats - 1)
 
     @contextmanager
@@ -102,7 +112,7 @@ class BothAtOnce:
     """Everybody waits until both forks are free, and takes both."""
 
     def __init__(self, seats: int) -> None:
-        self._seats = seats
+        self._seats = at_least_2(seats)
         self._used: set[int] = set()
         self._put_back = threading.Condition()
 

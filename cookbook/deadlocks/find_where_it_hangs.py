@@ -5,11 +5,11 @@ waits for. What you can do depends on whether the program was prepared.
 
 It hangs now, and was not prepared. As its user (or root), from a second shell:
 
-- ``py-spy dump --pid PID`` (third party), with the GIL, on any version;
+- ``py-spy dump --pid PID`` (third party), only on builds with the GIL;
 - ``python -m profiling.sampling dump -a PID`` from 3.15;
-- ``python -m pdb -p PID`` from 3.14, then ``w``, ``q``: the main thread only,
-  and it answers when it next runs a line (documented), so not while it waits
-  for a lock;
+- ``python -m pdb -p PID`` from 3.14, then ``w``, ``q``: the main thread only.
+  While that is blocked in a system call, as by a lock or ``join()``, you get
+  no answer before its next instruction or signal (documented: :mod:`pdb`);
 - ``python -m asyncio ps PID``, or ``pstree``, from 3.14: what each task
   awaits.
 
@@ -73,21 +73,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def stacks() -> dict[str, traceback.StackSummary]:
+def stacks() -> list[tuple[str, traceback.StackSummary]]:
     """Return where each thread is: its name and its stack, innermost last.
 
     Example:
         >>> from cookbook.deadlocks.find_where_it_hangs import stacks
-        >>> for name, stack in stacks().items():
+        >>> for name, stack in stacks():
         ...     print(name, stack[-1].name)
         MainThread stacks
     """
     frames = sys._current_frames()
-    return {
-        thread.name: traceback.extract_stack(frames[thread.ident])
+    return [
+        (thread.name, traceback.extract_stack(frames[thread.ident]))
         for thread in threading.enumerate()
         if thread.ident in frames
-    }
+    ]
 
 
 @contextmanager
@@ -150,13 +150,13 @@ def main() -> None:
     writer is in write_log
     """
     with dump_after(60), hanging_threads():
-        for name, stack in stacks().items():
+        for name, stack in stacks():
             own = [one for one in stack if one.filename != threading.__file__]
             if name in ("reader", "writer"):
                 print(name, "is in", own[-1].name)
 
 
-def broken_stacks() -> dict[str, traceback.StackSummary]:
+def broken_stacks() -> list[tuple[str, traceback.StackSummary]]:
     """Return what the traceback of a Ctrl-C shows.
 
     Warning:
@@ -168,7 +168,7 @@ def broken_stacks() -> dict[str, traceback.StackSummary]:
         signal.default_int_handler(signal.SIGINT, None)
     except KeyboardInterrupt as error:
         stack = traceback.extract_tb(error.__traceback__)
-        return {threading.current_thread().name: stack}
+        return [(threading.current_thread().name, stack)]
 
 
 def broken_main() -> None:
@@ -178,7 +178,7 @@ def broken_main() -> None:
     Ctrl-C shows: MainThread
     """
     with hanging_threads():
-        print("Ctrl-C shows:", *broken_stacks())
+        print("Ctrl-C shows:", *[name for name, _ in broken_stacks()])
 
 
 if __name__ == "__main__":

@@ -47,16 +47,18 @@ If a job raises
     is not 0.
 
 If it takes too long
-    :func:`collect_from_queue` raises :exc:`queue.Empty`, :func:`output_of`
-    :exc:`subprocess.TimeoutExpired`. The children have been killed by then.
+    :func:`collect_from_queue` raises :exc:`queue.Empty`,
+    :func:`collect_from_pipes` :exc:`TimeoutError`, :func:`output_of`
+    :exc:`subprocess.TimeoutExpired`. The children have been killed by then:
+    the default of 60 seconds ends slower ones, ``timeout=None`` none.
 
 On Ctrl-C
     the children are killed and waited for.
 
 If a worker is killed
-    :func:`collect_from_pipes` raises :exc:`RuntimeError` with the exit code.
-    A queue does not notice: its ``get()`` may then wait for the rest of an
-    item for ever, whatever its timeout.
+    :func:`collect_from_pipes` raises :exc:`RuntimeError` with the exit code,
+    also when the child was sending. A queue does not notice: its ``get()`` may
+    then wait for the rest of an item for ever, whatever its timeout.
 """
 
 import multiprocessing
@@ -64,6 +66,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import repeat
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -102,7 +105,7 @@ def collect_from_queue(
     job: Callable[[int], object],
     items: Iterable[int],
     *,
-    timeout: float = 60,
+    timeout: float | None = 60,
     context: BaseContext | None = None,
 ) -> list[object]:
     """Run *job* on each item in a process of its own; read, then wait.
@@ -138,6 +141,7 @@ def collect_from_pipes(
     job: Callable[[int], object],
     items: Iterable[int],
     *,
+    timeout: float | None = 60,
     context: BaseContext | None = None,
 ) -> list[object]:
     """Run *job* on each item in a process with a pipe of its own.
@@ -145,6 +149,7 @@ def collect_from_pipes(
     Args:
         job: A function of a module, which the child can import.
         items: What it gets.
+        timeout: For how many seconds to wait for the next result.
         context: What :func:`multiprocessing.get_context` returned for a
             start method; by default the program's own.
 
@@ -153,6 +158,7 @@ def collect_from_pipes(
 
     Raises:
         RuntimeError: If a child ends before it has sent its result.
+        TimeoutError: If the next result does not come in time.
 
     Example:
         >>> from cookbook.deadlocks.join_before_drain import *
@@ -172,21 +178,25 @@ def collect_from_pipes(
             with sender:
                 process.start()
             processes.append(process)
-        return list(map(receive, receivers, processes))
+        return list(map(receive, receivers, processes, repeat(timeout)))
 
 
-def receive(receiver: Connection, process: BaseProcess) -> object:
+def receive(
+    receiver: Connection, process: BaseProcess, timeout: float | None = None
+) -> object:
     """Return what the process sends, or raise an error if it has ended."""
+    if not receiver.poll(timeout):
+        raise TimeoutError(f"{process.name}: no result within {timeout} s")
     try:
         return receiver.recv()
-    except EOFError:
+    except (EOFError, OSError) as error:  # before or in the message
         process.join()
         raise RuntimeError(
             f"{process.name} sent no result: exit code {process.exitcode}"
-        ) from None
+        ) from error
 
 
-def output_of(command: Sequence[str], *, timeout: float = 60) -> str:
+def output_of(command: Sequence[str], *, timeout: float | None = 60) -> str:
     """Run a program, and return what it prints.
 
     Args:

@@ -3,8 +3,10 @@
 When two structures must agree (a seat is either free or sold), the lock
 belongs to the rule, not to the structure. With a lock for each, every access
 is locked, and a reader still comes between the two and sees a seat that is
-neither. One lock for both needs no order and cannot deadlock alone. Measure
-how long threads wait for it before you split it.
+neither. One lock for both needs no order, and leaves no second lock to close a
+cycle with; taken twice by one thread, it still hangs
+(:mod:`cookbook.deadlocks.self_deadlock`). Measure how long threads wait for it
+before you split it.
 
 :models: threads
 :work: CPU-bound, I/O-bound

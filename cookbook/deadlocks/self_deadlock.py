@@ -1,10 +1,10 @@
-"""Call one locked method from another without hanging.
+"""Avoid self-deadlock by private methods without the lock.
 
 A :class:`threading.Lock` does not know who holds it: a thread that takes it
 twice waits for itself, for ever, without a message. Let each public method
 take the lock once and leave the work to private methods, whose names end in
-``_locked``: they take no lock and call only each other. Then no call inside
-the class takes the lock twice, whoever adds the next method.
+``_locked``: they take no lock and call only each other. As long as each new
+method keeps to that, no call inside the class takes the lock twice.
 
 :models: threads
 :work: CPU-bound, I/O-bound
@@ -60,7 +60,7 @@ from contextlib import AbstractContextManager
 
 
 class Stock:
-    """How many there are of each thing; any number of threads may change it.
+    """How many there are of each thing; any threads may change it.
 
     Example:
         >>> from cookbook.deadlocks.self_deadlock import Stock

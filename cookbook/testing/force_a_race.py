@@ -8,10 +8,10 @@ every run, so the broken code fails on every run. Where a lock keeps the second
 thread out, let it come to the meeting before it waits for the lock: the right
 code then passes on every run, without a timeout to wait for.
 
-A loop does not show the race any more. With the GIL, since 3.10, the
-interpreter switches threads only at a call and at the jump back at the end of
-a loop. A bare ``counter += 1`` has neither between its read and its write, so
-it loses nothing on 3.11 to 3.15, however many threads you start.
+A loop does not show the race any more. With the GIL, since 3.10 (bpo-29988),
+the interpreter switches threads only at a call and at the jump back at the end
+of a loop. A bare ``counter += 1`` has neither between its read and its write,
+so it loses nothing on 3.11 to 3.15, however many threads you start.
 ``sys.setswitchinterval(1e-6)`` makes the interpreter want to switch more
 often, not in more places. On a free-threaded build nothing has to switch:
 threads run at once, and the same loop loses updates (observed on 3.13).
@@ -21,11 +21,11 @@ threads run at once, and the same loop loses updates (observed on 3.13).
 :level: everyday
 :since: 3.11
 :trap: builds with the GIL
-:told by: :mod:`cookbook.testing.every_interleaving`, which sells the ticket
+:told by: :mod:`cookbook.testing.every_interleaving`, which sells the piece
     twice on some schedules; a test that you have seen fail
 :search: test for race conditions, reproduce a race condition, flaky test,
     threading test without sleep, barrier in a test, inject a pause, check then
-    act, sys.setswitchinterval, "threading.BrokenBarrierError",
+    act, sys.setswitchinterval,
     counter += 1 is thread-safe, race condition does not happen in 3.10,
     "ValueError: switch interval must be strictly positive"
 

@@ -3,13 +3,9 @@
 A test that starts a thread and does not wait for it passes, and what goes on
 changes the tests after it. Look what is there before the test and after it:
 threads, processes and asyncio tasks; on Linux also open file descriptors and
-shared memory. What is new and does not go within a moment fails the test. In
-``conftest.py`` this holds for every test::
-
-    @pytest.fixture(autouse=True)
-    def nothing_left_behind():
-        with no_leaks():
-            yield
+shared memory. What is new and does not go within a moment fails the test. An
+autouse fixture in ``conftest.py`` that yields inside ``with no_leaks():``
+holds every test to it, as this book's does.
 
 :models: threads, asyncio, processes
 :work: CPU-bound, I/O-bound
@@ -172,7 +168,7 @@ def present() -> Found:
 
 @contextmanager
 def no_leaks(grace: float = 10.0) -> Iterator[None]:
-    """Fail if the block leaves a thread, process, task, file or block behind.
+    """Fail if the block leaves a thread, process, task or file behind.
 
     Args:
         grace: How many seconds what has been told to end gets to be gone.

@@ -1,9 +1,10 @@
 """Stress code with many threads at once.
 
 Set up fresh objects, let all threads begin at once, at a barrier, and check
-the result; then the next round. A round that breaks proves a race. Rounds that
-pass prove nothing: with the GIL a race whose gap has no call and no loop in it
-never shows (:mod:`cookbook.testing.force_a_race`).
+the result; then the next round. A wrong result of code that is right in one
+thread proves a race. Rounds that pass prove nothing: with the GIL a race whose
+gap has no call and no loop in it never shows
+(:mod:`cookbook.testing.force_a_race`).
 
 So stress where it can show. ``sys.setswitchinterval(1e-6)`` lets the GIL
 change hands as often as it can. A free-threaded build needs no switch: add
@@ -39,10 +40,12 @@ Pitfalls
       begins.
     - ``-X gil=0`` needs a free-threaded build. Others end with ``Disabling the
       GIL is not supported by this build`` from 3.13; 3.11 and 3.12 ignore it
-      without a word. Let the job assert ``not sys._is_gil_enabled()``.
+      without a word. From 3.13 on, let a step of the CI check it: ``python -c
+      "import sys, yourpackage; assert not sys._is_gil_enabled()"``.
 
 If a job raises
-    the round counts as broken, and the next one begins.
+    the first error is raised when the threads of the round have ended, and no
+    further round begins.
 
 If it takes too long
     a thread that hangs makes the stress hang: use it under a time limit, such
@@ -53,34 +56,35 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 THREADS = 4
 Round = tuple[Callable[[], object], Callable[[], bool]]
 
 
 def stress(
-    make: Callable[[], Round], *, rounds: int = 100, threads: int = THREADS
+    make: Callable[[int], Round], *, rounds: int = 100, threads: int = THREADS
 ) -> int:
     """Run a job in many threads at once, and again with fresh objects.
 
     Args:
-        make: Called for each round. Sets everything up and returns the job,
-            which each thread runs once, and a function that tells whether
-            the result is right.
+        make: Called for each round with the number of threads. Sets
+            everything up and returns the job, which each thread runs once,
+            and a function that tells whether the result is right.
         rounds: How many rounds to run.
         threads: How many threads begin at once.
 
     Returns:
-        In how many rounds a job raised or the result was wrong.
+        In how many rounds the result was wrong.
 
     Raises:
         ValueError: If *rounds* is below 1, or *threads* below 2.
 
     Example:
         >>> from cookbook.testing.stress import stress
-        >>> def make():
+        >>> def make(threads):
         ...     seen = []
-        ...     return lambda: seen.append(1), lambda: len(seen) == 4
+        ...     return lambda: seen.append(1), lambda: len(seen) == threads
         >>> stress(make, rounds=10)
         0
     """
@@ -90,7 +94,9 @@ def stress(
     sys.setswitchinterval(1e-6)
     try:
         with ThreadPoolExecutor(threads) as pool:
-            passed = [run(pool, threads, *make()) for _ in range(rounds)]
+            passed = [
+                run(pool, threads, *make(threads)) for _ in range(rounds)
+            ]
     finally:
         sys.setswitchinterval(interval)
     return passed.count(False)
@@ -109,9 +115,9 @@ def run(
         start.wait()
         job()
 
-    futures = [pool.submit(work) for _ in range(threads)]
-    errors = [future.exception() for future in futures]
-    return not any(errors) and is_right()
+    for future in [pool.submit(work) for _ in range(threads)]:
+        future.result()
+    return is_right()
 
 
 class Number:
@@ -134,10 +140,12 @@ class Counter:
             self.number.value += 1
 
 
-def four_add_to(make_counter: Callable[[Number], Counter]) -> Round:
-    """Return a round in which each of four threads adds one."""
+def all_add_to(
+    make_counter: Callable[[Number], Counter], threads: int
+) -> Round:
+    """Return a round in which each thread adds one."""
     number = Number()
-    return make_counter(number).add, lambda: number.value == THREADS
+    return make_counter(number).add, lambda: number.value == threads
 
 
 def main() -> None:
@@ -146,7 +154,7 @@ def main() -> None:
     >>> main()
     with a lock: wrong in 0 of 100 rounds
     """
-    wrong = stress(lambda: four_add_to(Counter))
+    wrong = stress(partial(all_add_to, Counter))
     print("with a lock: wrong in", wrong, "of 100 rounds")
 
 
@@ -167,10 +175,10 @@ class BrokenCounter(Counter):
 
 
 class CalledNumber(Number):
-    """A number whose read is a call, in which all four threads meet."""
+    """A number whose read is a call, in which all threads meet."""
 
-    def __init__(self) -> None:
-        self.all_read = threading.Barrier(THREADS, timeout=10)
+    def __init__(self, threads: int) -> None:
+        self.all_read = threading.Barrier(threads, timeout=10)
         super().__init__()
 
     @property
@@ -185,10 +193,10 @@ class CalledNumber(Number):
         self.total = value
 
 
-def four_meet_in_the_gap() -> Round:
-    """Return a round in which four threads read before one of them writes."""
-    number = CalledNumber()
-    return BrokenCounter(number).add, lambda: number.total == THREADS
+def all_meet_in_the_gap(threads: int) -> Round:
+    """Return a round in which all threads read before one of them writes."""
+    number = CalledNumber(threads)
+    return BrokenCounter(number).add, lambda: number.total == threads
 
 
 def broken_main() -> None:
@@ -201,9 +209,9 @@ def broken_main() -> None:
     without a lock: wrong in ... of 100 rounds
     with a call in the gap: wrong in 100 of 100 rounds
     """
-    wrong = stress(lambda: four_add_to(BrokenCounter))
+    wrong = stress(partial(all_add_to, BrokenCounter))
     print("without a lock: wrong in", wrong, "of 100 rounds")
-    wrong = stress(four_meet_in_the_gap)
+    wrong = stress(all_meet_in_the_gap)
     print("with a call in the gap: wrong in", wrong, "of 100 rounds")
 
 

@@ -189,8 +189,9 @@ def main() -> None:
         return bool(written)
 
     with ThreadPoolExecutor(max_workers=1) as pool:
-        pool.submit(work)
+        working = pool.submit(work)
         wait_until(has_written)
+        working.result()
     print("the thread has written:", written)
 
     async def retry() -> list[str]:
@@ -242,13 +243,14 @@ def broken_main() -> None:
         written.append("done")
 
     with ThreadPoolExecutor(max_workers=1) as pool:
-        pool.submit(work)
+        working = pool.submit(work)
         try:
             broken_test(written)
         except AssertionError:
             print("the test fails")
         finally:
             has_been_looked_at.set()
+        working.result()
     print("the thread has written:", written)
 
 

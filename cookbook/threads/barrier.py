@@ -115,7 +115,9 @@ def run_in_phases(
         except BaseException:
             barrier.abort()
             raise
-    errors = [error for part in parts if (error := part.exception())]
+    errors = [
+        error for part in parts if (error := part.exception()) is not None
+    ]
     errors.sort(key=lambda e: isinstance(e, threading.BrokenBarrierError))
     if errors:
         raise errors[0]

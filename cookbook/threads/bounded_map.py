@@ -31,7 +31,7 @@ Pitfalls
     - The queue of a :class:`~concurrent.futures.ThreadPoolExecutor` has no
       bound: ``submit`` never waits. Where you need no results, acquire a
       :class:`threading.Semaphore` before each ``submit`` and release it in
-      the future's done callback.
+      the future's done callback; if ``submit`` raises, release it yourself.
     - ``buffersize`` is not the same to the item: ``map`` submits that many
       jobs when it is called, and one more before it waits for a result. This
       function reads nothing until the first result is asked for.

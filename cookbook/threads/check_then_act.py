@@ -14,7 +14,7 @@ one lock before the check, and hold it until the act is done.
 :search: check then act, check-then-act, get or create, create if missing,
     cache fill, lazy initialisation, withdraw if enough, overdrawn, TOCTOU,
     time of check to time of use, put if absent, dict.setdefault thread-safe,
-    defaultdict thread-safe, race condition, test and set, lock around if
+    defaultdict thread-safe, test and set, lock around if
 
 Use this when
     what you do depends on what you have just seen: create if missing, fill
@@ -35,7 +35,8 @@ Pitfalls
       the whole decision into one method.
     - While *create* runs, all others wait, whatever their key. If that takes
       long, use a lock for each key, which is cheap to make:
-      ``with locks.setdefault(key, threading.Lock()):``.
+      ``with locks.setdefault(key, threading.Lock()):``. ``locks`` never
+      shrinks: a lock that is removed may be one that a thread waits for.
     - *create* must not ask the same cache: the lock would wait for itself.
     - A :class:`collections.defaultdict` checks and acts too: two threads that
       miss a key at once both run the factory. Up to 3.12, and up to 3.13.11

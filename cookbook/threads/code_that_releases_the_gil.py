@@ -39,10 +39,12 @@ Pitfalls
       free-threaded build is another one, ``python3.13t``: experimental in
       3.13 (documented: PEP 703), supported but optional from 3.14 (documented:
       PEP 779). Its threads run Python code at once, and nothing here keeps
-      them waiting.
+      them waiting. Get it by an option of the installers for macOS and
+      Windows, ``uv python install 3.14t``, ``pyenv install 3.14t``, or
+      ``./configure --disable-gil``.
     - ``sysconfig.get_config_var("Py_GIL_DISABLED")`` is 1 on that build.
-      ``sys._is_gil_enabled()``, from 3.13, tells whether the GIL is off right
-      now: ``-X gil=1``, ``PYTHON_GIL=1`` or the import of an extension that is
+      ``sys._is_gil_enabled()``, from 3.13, is False while the GIL is off:
+      ``-X gil=1``, ``PYTHON_GIL=1`` or the import of an extension that is
       not marked as safe turns it on again (the last is documented: *Python
       support for free threading*). The other way round does not exist: on a
       default build ``-X gil=0`` ends in ``config_read_gil: Disabling the GIL
@@ -65,31 +67,22 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-
-
-def digests(blobs: Iterable[bytes], *, workers: int = 4) -> list[str]:
-    """Hash large pieces of data at once, with a pool of threads.
-
-    Args:
-        blobs: The data, each piece larger than 2048 bytes.
-        workers: How many threads to use.
-
-    Returns:
-        The SHA-256 digest of each piece, in the order given.
-
-    Example:
-        >>> from cookbook.threads.code_that_releases_the_gil import digests
-        >>> [digest[:8] for digest in digests([bytes(9999), b"a" * 9999])]
-        ['877f59e9', '5e239d7f']
-    """
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(digest, blobs))
+from collections.abc import Callable
 
 
 def digest(blob: bytes) -> str:
-    """Hash *blob* in one call, which lets go of the GIL once."""
+    """Hash *blob* in one call, which lets go of the GIL once.
+
+    Example:
+        >>> from concurrent.futures import ThreadPoolExecutor
+        >>> from cookbook.threads.code_that_releases_the_gil import digest
+        >>> with ThreadPoolExecutor() as pool:
+        ...     [
+        ...         one[:8]
+        ...         for one in pool.map(digest, [bytes(9999), b"a" * 9999])
+        ...     ]
+        ['877f59e9', '5e239d7f']
+    """
     return hashlib.sha256(blob).hexdigest()
 
 
@@ -126,9 +119,11 @@ def lets_others_run(
         thread.start()  # returns when the other thread has let go, and waits
         may_run.set()
         deadline = time.monotonic() + patience
-        while not has_run.is_set() and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             call()
-        return has_run.is_set()
+            if has_run.is_set():
+                return True
+        return False
     finally:
         sys.setswitchinterval(interval)
         may_run.set()

@@ -33,7 +33,11 @@ Pitfalls
       Ctrl-C may not interrupt it (issue 139689). Join when the event is set.
     - ``signal.signal()`` in another thread raises ``ValueError: signal only
       works in main thread of the main interpreter``. Register the handler in
-      the main thread. It runs there too; let it set an event for the others.
+      the main thread. It runs there too: let it raise, or put into a
+      :class:`queue.SimpleQueue`. It may set an event only if the main thread
+      never uses that event: the lock inside may be held just then. In asyncio
+      use ``loop.add_signal_handler``, on Unix. A server that runs in a thread
+      cannot register handlers itself.
     - SIGTERM, which service managers send, raises nothing and ends the program
       without a ``finally`` block, until the main thread has called
       ``signal.signal(signal.SIGTERM, signal.default_int_handler)``. Then it is
@@ -157,8 +161,9 @@ def broken_run_pool(jobs: Iterable[Callable[[], object]]) -> None:
 
     Warning:
         After Ctrl-C the ``with`` block waits for all jobs, also those that
-        have not started. Another Ctrl-C ends this wait; from Python 3.13 the
-        interpreter then waits for the threads, before, it does not.
+        have not started. Another Ctrl-C ends this wait. In 3.11 and 3.12 it
+        also marks the thread as ended, and the program exits in mid-job; from
+        3.13 the interpreter waits for the threads.
     """
     with ThreadPoolExecutor(1) as pool:
         for future in [pool.submit(job) for job in jobs]:

@@ -2,8 +2,8 @@
 
 Take the lock, look whether the value is there, create it if not: the first
 caller creates it, the others wait and get the same one. Take the lock each
-time: looking first without it ("double-checked locking") lets others see the
-value before it is complete.
+time: looking first without it ("double-checked locking") can let others see
+the value before it is complete, if it is assigned before it is filled.
 
 :models: threads
 :work: CPU-bound, I/O-bound

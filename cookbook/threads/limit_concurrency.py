@@ -43,10 +43,11 @@ Pitfalls
       one more. A semaphore limits the threads that go on, not those that
       exist and wait; a thread for each task, or a pool in each call that is
       never shut down, has no bound. On Linux the limits are those of the user
-      (``ulimit -u``), of the container or service (``pids.max`` of its
-      cgroup) and of memory for the stacks (documented: pthread_create(3)). If
-      the very first thread fails in a container, its Docker or libseccomp may
-      be older than its glibc allows (docker-library/python issue 835).
+      (``ulimit -u`` prints it), of the container or service (``cat
+      /sys/fs/cgroup/pids.max`` in it) and of memory for the stacks
+      (documented: pthread_create(3)). If the very first thread fails in a
+      container, the host's Docker or libseccomp may be too old for the
+      image's glibc (docker-library/python issue 835).
 
 If a job raises
     its place is free again, and the error goes to the caller.

@@ -32,7 +32,11 @@ Prefer instead
     the connection pool of your database library, if it has one.
 
 Pitfalls
-    - ``with connection:`` ends a transaction; it does not close. From 3.13 a
+    - A :class:`OneEach` closes in the thread whose block ends, and sqlite3
+      refuses that with a ``ProgrammingError``: open with
+      ``check_same_thread=False``, and use each connection in its own thread.
+    - ``with connection:`` ends a transaction; it does not close. Closing does
+      not commit: what no job has committed is gone. From 3.13 a
       connection that is dropped unclosed warns: ``ResourceWarning: unclosed
       database``.
     - Hand rows to other threads, not cursors: those are bound too.
@@ -75,7 +79,7 @@ R = TypeVar("R")
 
 
 class OneEach(Generic[T]):
-    """An object for each thread that asks for one; all are closed at the end.
+    """An object for each thread that asks for one; the end closes all.
 
     Example:
         >>> from cookbook.threads.objects_bound_to_a_thread import *
@@ -162,7 +166,7 @@ def open_database() -> AbstractContextManager[sqlite3.Connection]:
 
 
 def open_closable_anywhere() -> AbstractContextManager[sqlite3.Connection]:
-    """Open a database that any thread may use: it is up to you that none does.
+    """Open a database that any thread may use; see to it that none does.
 
     :class:`OneEach` closes it in the thread whose block ends.
     """
@@ -189,6 +193,17 @@ def add(
         check(number)
 
 
+def create(database: sqlite3.Connection) -> None:
+    """Make the table for the rows."""
+    database.execute("CREATE TABLE numbers (number)")
+
+
+def refuse_even(number: int) -> None:
+    """Check a row: the odd ones may stay."""
+    if number % 2 == 0:
+        raise ValueError(f"{number} must not stay")
+
+
 def numbers(database: sqlite3.Connection) -> list[int]:
     """Return the rows."""
     rows = database.execute("SELECT number FROM numbers ORDER BY number")
@@ -196,11 +211,12 @@ def numbers(database: sqlite3.Connection) -> list[int]:
 
 
 def main() -> None:
-    """Give two threads a database each; then let one thread own one.
+    """Give two threads a database each; let one own one; share one.
 
     >>> main()
     one each: 2 threads, 2 databases
     one owner: 4 threads, rows [0, 1, 2, 3]
+    one shared: 4 threads, refused 2, rows [1, 3]
     """
     both_have_one = threading.Barrier(2, timeout=10)
     with OneEach(open_closable_anywhere) as database:
@@ -214,15 +230,31 @@ def main() -> None:
     print("one each: 2 threads,", len(used), "databases")
 
     with Owner(open_database) as owner:
-        owner.submit(lambda db: db.execute("CREATE TABLE numbers (number)"))
+        owner.submit(create).result()
 
         def insert(number: int) -> None:
-            statement = "INSERT INTO numbers VALUES (?)"
-            owner.submit(lambda db: db.execute(statement, (number,))).result()
+            def job(db: sqlite3.Connection) -> None:
+                with db:  # commits
+                    db.execute("INSERT INTO numbers VALUES (?)", (number,))
+
+            owner.submit(job).result()
 
         with ThreadPoolExecutor(max_workers=4) as pool:
             list(pool.map(insert, range(4)))
         print("one owner: 4 threads, rows", owner.submit(numbers).result())
+
+    lock = threading.Lock()
+    with open_closable_anywhere() as shared:
+        create(shared)
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            jobs = [
+                pool.submit(add, shared, lock, number, refuse_even)
+                for number in range(4)
+            ]
+        refused = sum(job.exception() is not None for job in jobs)
+        print(
+            f"one shared: 4 threads, refused {refused}, rows", numbers(shared)
+        )
 
 
 def broken_add(
@@ -263,13 +295,10 @@ def broken_main() -> None:
         message = f"{type(error).__name__}: {str(error).partition('.')[0]}"
         print(textwrap.fill(message, width=74))
 
-        def refuse(number: int) -> None:
-            raise ValueError(f"{number} must not stay")
-
         def meanwhile(_: int) -> None:
-            pool.submit(broken_add, shared, 2, refuse).exception()
+            pool.submit(broken_add, shared, 2, refuse_even).exception()
 
-        shared.execute("CREATE TABLE numbers (number)")
+        create(shared)
         broken_add(shared, 1, meanwhile)
         print("added 1, refused 2: rows", numbers(shared))
 

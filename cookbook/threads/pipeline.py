@@ -60,7 +60,7 @@ Stage = Callable[[Any], object]
 def run_pipeline(
     items: Iterable[object], *stages: Stage, ahead: int = 4
 ) -> None:
-    """Pass each of *items* through all *stages*; return when all are through.
+    """Pass each of *items* through all *stages*; wait for the last.
 
     Args:
         items: May be endless. Read in the calling thread.

@@ -2,7 +2,7 @@
 
 ``future.result(timeout=1)`` ends your waiting, not the job. No thread can be
 stopped from outside, ``future.cancel()`` returns ``False`` once the job runs,
-and the end of the pool's ``with`` block waits for it. So hand each job an
+and the end of the pool's ``with`` block waits for it. So hand each job a
 :class:`threading.Event` to look at between its steps and to pause on; when the
 time is up set it, cancel the jobs that have not started, and wait.
 

@@ -91,15 +91,17 @@ def process_until_sentinel(
     """
     jobs: queue.Queue[T] = queue.Queue(maxsize=at_least_1(ahead))
     failed = threading.Event()
+    working: list[Any] = []
     with ThreadPoolExecutor(consumers) as pool:
         try:
-            working = [
+            working.extend(
                 pool.submit(consume, jobs, work, failed)
                 for _ in range(consumers)
-            ]
+            )
             produce(items, jobs, failed)
         finally:
-            finish(jobs, consumers)
+            # Also for one that waits in the pool as its thread did not start.
+            finish(jobs, len(working) + 1)
         for consumer in working:
             consumer.result()
 

@@ -33,8 +33,10 @@ Pitfalls
     - ``reading()`` inside ``reading()`` waits for ever when a writer has come
       in between: it waits for the first block, and the second for it. Any
       block inside ``writing()`` waits for ever, too.
-    - When a writer leaves, whoever is first goes on, reader or writer; there
-      is no queue.
+    - Those who come while a writer is inside have no order: when it leaves,
+      a second writer may go before a reader who came first, or the reader
+      before the writer. Writers who come without a pause can keep readers out
+      for ever.
     - What you read is yours only inside the block: copy it, do not hand out
       the object itself.
 
@@ -53,7 +55,9 @@ from contextlib import ExitStack, contextmanager
 
 
 class ReadWriteLock:
-    """A lock for many readers or one writer; a writer goes before readers.
+    """A lock for many readers or one writer.
+
+    A writer that waits for readers to leave keeps out those who come later.
 
     Example:
         >>> from cookbook.threads.readers_and_writers import ReadWriteLock

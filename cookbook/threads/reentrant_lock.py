@@ -41,7 +41,8 @@ Pitfalls
       callback that comes back to the object sees it. Call it when the lock is
       free (:mod:`cookbook.deadlocks.call_outside_the_lock`).
     - All tasks of an event loop run in one thread, so an RLock lets them all
-      in. Use :class:`asyncio.Lock`, which is not reentrant.
+      in. Use :class:`asyncio.Lock`, which is not reentrant. In asyncio a lock
+      is needed when a check and its act have an ``await`` in between.
     - ``locked()`` of an RLock exists from Python 3.14 on; a Lock always has
       it.
 
@@ -93,11 +94,15 @@ class Wallet:
         """Pay in cash, drawing what is missing.
 
         Raises:
-            ValueError: If there is less than *amount*; nothing has changed.
+            ValueError: If *amount* is below 0 or more than there is; nothing
+                has changed.
         """
         with self.lock:
-            if amount > self.total():
-                raise ValueError(f"{amount!r} is more than there is")
+            total = self.total()
+            if not 0 <= amount <= total:
+                raise ValueError(
+                    f"amount must be 0 to {total}, not {amount!r}"
+                )
             if amount > self.cash:
                 self.draw(amount - self.cash)
             self.cash -= amount
@@ -108,7 +113,7 @@ def main() -> None:
 
     >>> main()
     left of 2000 after 2 threads spent 900: 200
-    ValueError: 900 is more than there is
+    ValueError: amount must be 0 to 200, not 900
     """
     wallet = Wallet(cash=0, card=2000)
 

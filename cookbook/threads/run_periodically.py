@@ -32,7 +32,8 @@ Pitfalls
 
 If a job raises
     there are no more calls; the error is raised at the end of the ``with``
-    block. A job that shall go on catches and logs its errors itself.
+    block, unless the block raises one itself. A job that shall go on, or
+    whose error you want to know at once, catches and logs it itself.
 
 If it takes too long
     the next call is at the next time that has not passed. Missed calls are

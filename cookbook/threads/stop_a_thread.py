@@ -45,15 +45,16 @@ If a job raises
 
 If it takes too long
     :exc:`TimeoutError` is raised if the thread has not ended within *timeout*
-    seconds of the stop. It runs on: there is no way to end it.
+    seconds of the stop. It runs on: there is no way to end it. If the block
+    raises, that error is raised instead.
 
 On Ctrl-C
     the ``with`` block sets the event and waits for the thread; then
     :exc:`KeyboardInterrupt` goes on.
 
 If a worker is killed
-    :func:`run_for` returns False. ``finally`` blocks do not run in a process
-    that was killed.
+    :func:`run_for` returns False if it was the one to kill it. ``finally``
+    blocks do not run in a process that was killed.
 """
 
 import ctypes
@@ -117,7 +118,8 @@ def run_for(
             method; by default the program's own.
 
     Returns:
-        Whether the process ended by itself, with or without an error.
+        Whether the process ended in time: by itself, by an error, or because
+        somebody else killed it.
     """
     own = (context or multiprocessing).get_context()
     process = own.Process(target=work, args=args)

@@ -3,9 +3,10 @@
 A :class:`threading.local` has other attributes in each thread. Put there what
 belongs to the thread and outlives a job: a buffer, a connection. What belongs
 to one job, such as who asked for it, goes into a
-:class:`~contextvars.ContextVar`, and the pool runs each job in a copy of its
-caller's context. A pool's thread keeps its locals from job to job: the next
-job finds what the former has left.
+:class:`~contextvars.ContextVar`: :func:`submit_in_context` runs each job in a
+copy of its caller's context; a pool alone does not (but see
+``thread_inherit_context``). A pool's thread keeps its locals from job to job:
+the next job finds what the former has left.
 
 :models: threads, asyncio
 :work: CPU-bound, I/O-bound
@@ -39,7 +40,8 @@ Pitfalls
       task has a context of its own.
     - A new thread starts with an empty context, and so do the threads of a
       pool and of ``run_in_executor``. :func:`asyncio.to_thread` copies the
-      caller's. From 3.14 ``Thread(context=copy_context())`` does.
+      caller's, and ``run_in_executor(None, copy_context().run, f)`` hands it
+      over. From 3.14 ``Thread(context=copy_context())`` does.
     - Where ``sys.flags.thread_inherit_context`` is 1, a new thread starts
       with a copy of the context of the one that started it. It exists from
       3.14: the default is 1 on free-threaded builds, 0 with the GIL, and

@@ -25,9 +25,9 @@ Use this when
     long job that must not wait for a free thread.
 
 Prefer instead
-    :mod:`cookbook.threads.thread_pool`, whose ``map`` stops at the first
-    error; :mod:`cookbook.threads.background_exceptions` for work whose value
-    nobody waits for.
+    :mod:`cookbook.threads.thread_pool`, whose ``map`` raises the first error
+    in the order of the items; :mod:`cookbook.threads.background_exceptions`
+    for work whose value nobody waits for.
 
 Pitfalls
     - Start all threads, then join them. Joining each one right after its

@@ -48,11 +48,13 @@ Pitfalls
       sort, make a new list: while ``items.sort()`` runs, the list looks empty.
       ``items.insert(0, x)`` and ``items.pop(0)`` move the other items, and
       without the GIL a reader may see them half moved (documented, *list*).
-    - On a free-threaded build each list, dict and deque has a lock of its own
-      (:ref:`freethreading-python-howto`). It keeps the object whole, and
-      threads that change one object all the time wait for each other, so more
-      threads may not make the program faster. Let each thread fill its own,
-      and merge at the end.
+    - Why a free-threaded program does not scale: each list, dict and deque
+      has a lock of its own, so threads that change one object all the time
+      wait for each other; threads that use one object contend for its
+      reference count; and an extension that is not marked as safe switches
+      the GIL on again (documented: :ref:`freethreading-python-howto`). Look at
+      ``sys._is_gil_enabled()``. Let each thread fill its own, and merge at
+      the end.
 """
 
 import threading

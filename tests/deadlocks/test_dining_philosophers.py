@@ -52,41 +52,42 @@ def philosophers(new_table: NewTable, seats: int) -> Callable[[], Setup]:
 
 
 def explored(
-    explore: Explore, new_table: NewTable, name: str, *, ends: bool
+    explore: Explore, new_table: NewTable, name: str, seats: int
 ) -> None:
-    """Explore three philosophers at a table."""
+    """Explore philosophers at a table."""
+    wrong = {DEADLOCK: "each holds one fork"} if name == "BrokenTable" else {}
     explore(
-        philosophers(new_table, 3),
-        f"``{name}``: three eat once",
-        right={3: "all three eat"},
-        wrong={} if ends else {DEADLOCK: "each holds one fork"},
+        philosophers(new_table, seats),
+        f"``{name}``: {({2: 'two', 3: 'three'})[seats]} eat once",
+        right={seats: "all eat"},
+        wrong=wrong,
         preemptions=1,
-        threads=("seat 0", "seat 1", "seat 2"),
+        threads=tuple(f"seat {seat}" for seat in range(seats)),
     )
 
 
-def test_in_order_all_three_eat_wherever_threads_switch(
+def test_in_order_two_neighbours_eat_wherever_threads_switch(
     explore: Explore,
 ) -> None:
-    explored(explore, InOrder, "InOrder", ends=True)
+    explored(explore, InOrder, "InOrder", 2)
 
 
 def test_with_a_waiter_all_three_eat_wherever_threads_switch(
     explore: Explore,
 ) -> None:
-    explored(explore, WithWaiter, "WithWaiter", ends=True)
+    explored(explore, WithWaiter, "WithWaiter", 3)
 
 
-def test_with_both_forks_at_once_all_three_eat_wherever_threads_switch(
+def test_with_both_forks_at_once_two_neighbours_eat_wherever_they_switch(
     explore: Explore,
 ) -> None:
-    explored(explore, BothAtOnce, "BothAtOnce", ends=True)
+    explored(explore, BothAtOnce, "BothAtOnce", 2)
 
 
 def test_with_the_left_fork_first_three_deadlock_on_some_schedules(
     explore: Explore,
 ) -> None:
-    explored(explore, broken, "BrokenTable", ends=False)
+    explored(explore, broken, "BrokenTable", 3)
 
 
 @every_cure
@@ -112,6 +113,16 @@ def test_two_neighbours_never_eat_at_once_wherever_threads_switch(
 def test_two_philosophers_with_the_left_fork_first_may_deadlock_too() -> None:
     outcomes = every_interleaving(philosophers(broken, 2), preemptions=1)
     assert set(outcomes) == {2, DEADLOCK}
+
+
+@every_cure
+@pytest.mark.parametrize("seats", [1, 0])
+def test_a_table_for_fewer_than_two_is_refused_by_value(
+    cure: NewTable, seats: int
+) -> None:
+    message = f"^seats must be at least 2, not {seats}$"
+    with pytest.raises(ValueError, match=message):
+        cure(seats)
 
 
 @every_cure

@@ -147,8 +147,9 @@ def look(command: Sequence[str], program: Program, typed: str = "") -> str:
 
 def test_the_stacks_of_all_threads_are_read_from_inside() -> None:
     with hanging_threads():
-        found = stacks()
-        assert set(found) == {one.name for one in threading.enumerate()}
+        listed = stacks()
+        assert len(listed) == threading.active_count()
+    found = dict(listed)
     assert set(found) == {"MainThread", "reader", "writer"}
     assert "read_data" in [frame.name for frame in found["reader"]]
     assert "write_log" in [frame.name for frame in found["writer"]]
@@ -163,7 +164,21 @@ def test_a_thread_that_has_not_started_or_has_ended_has_no_stack(
     ended.join()
     every = [ended, threading.Thread(), threading.main_thread()]
     monkeypatch.setattr(threading, "enumerate", lambda: every)
-    assert list(stacks()) == ["MainThread"]
+    assert [name for name, _ in stacks()] == ["MainThread"]
+
+
+def test_threads_of_one_name_have_a_stack_each() -> None:
+    may_end = threading.Event()
+    workers = [
+        threading.Thread(target=may_end.wait, name="worker") for _ in range(3)
+    ]
+    for thread in workers:
+        thread.start()
+    names = [name for name, _ in stacks()]
+    may_end.set()
+    for thread in workers:
+        thread.join()
+    assert names.count("worker") == 3
 
 
 def test_the_hanging_threads_wait_until_the_block_ends_and_end_with_it() -> (
@@ -185,7 +200,7 @@ def test_after_an_error_in_the_block_the_threads_end_too() -> None:
 
 def test_ctrl_c_shows_the_main_thread_alone() -> None:
     with hanging_threads():
-        found = broken_stacks()
+        found = dict(broken_stacks())
     assert list(found) == ["MainThread"]
     assert [frame.name for frame in found["MainThread"]] == ["broken_stacks"]
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -30,6 +31,7 @@ from cookbook.deadlocks.join_before_drain import (
     collect_from_pipes,
     collect_from_queue,
     output_of,
+    receive,
     send_result,
     text,
 )
@@ -71,6 +73,17 @@ def test_results_larger_than_a_pipe_arrive_under_every_start_method(
 def test_results_from_pipes_are_in_the_order_of_the_items() -> None:
     found = collect_from_pipes(chr, [98, 97], context=QUICKEST)
     assert found == ["b", "a"]
+
+
+@every_right_way
+def test_without_a_timeout_a_result_is_waited_for(collect: Collect) -> None:
+    assert collect(time.sleep, [0], timeout=None, context=QUICKEST) == [None]
+
+
+def test_the_default_timeout_is_60_seconds() -> None:
+    for function in (collect_from_queue, collect_from_pipes, output_of):
+        timeout = inspect.signature(function).parameters["timeout"]
+        assert timeout.default == 60
 
 
 @every_right_way
@@ -211,6 +224,43 @@ def test_a_killed_child_is_reported_at_once_with_its_exit_code() -> None:
         )
 
 
+@posix
+@pytest.mark.skipif("fork" not in METHODS, reason="needs fork")
+def test_a_child_killed_while_it_sends_to_a_pipe_is_reported_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def send_half_and_die(sender: Connection, message: bytes) -> None:
+        os.write(sender.fileno(), message[: len(message) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(Connection, "_send", send_half_and_die)
+    with pytest.raises(
+        RuntimeError, match=r"sent no result: exit code -9$"
+    ) as caught:
+        collect_from_pipes(text, [1000], context=QUICKEST)
+    assert type(caught.value.__cause__) is OSError
+    assert str(caught.value.__cause__) == "got end of file during message"
+
+
+def test_the_exit_code_is_that_of_a_child_that_was_waited_for() -> None:
+    class Ending(BaseProcess):
+        """A process that has closed its pipe and is about to end."""
+
+        code: int | None = None
+        exitcode = property(lambda self: self.code)
+
+        def join(self, timeout: float | None = None) -> None:
+            """Wait for its end."""
+            assert timeout is None
+            self.code = 3
+
+    receiver, sender = QUICKEST.Pipe(duplex=False)
+    sender.close()
+    message = "^ending sent no result: exit code 3$"
+    with receiver, pytest.raises(RuntimeError, match=message):
+        receive(receiver, Ending(name="ending"))
+
+
 @pytest.mark.parametrize("failing", [0, 1])
 def test_an_error_kills_the_children_that_still_send(
     failing: int, monkeypatch: pytest.MonkeyPatch
@@ -238,14 +288,21 @@ def processes_started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return started
 
 
+@pytest.mark.parametrize(
+    ("collect", "error"),
+    [(collect_from_queue, queue.Empty), (collect_from_pipes, TimeoutError)],
+    ids=["queue", "pipes"],
+)
 def test_when_it_takes_too_long_the_children_have_been_killed(
+    collect: Collect,
+    error: type[Exception],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     started = processes_started(monkeypatch)
-    with pytest.raises(queue.Empty):
-        collect_from_queue(
-            time.sleep, [60, 60], timeout=0.05, context=QUICKEST
-        )
+    with pytest.raises(error) as caught:
+        collect(time.sleep, [60, 60], timeout=0.05, context=QUICKEST)
+    if error is TimeoutError:
+        assert str(caught.value).endswith(": no result within 0.05 s")
     assert len(started) == 2
     assert all(process.exitcode for process in started)
 

@@ -12,7 +12,11 @@ from cookbook.deadlocks.one_big_lock import (
     BrokenBoxOffice,
     MeasuredLock,
 )
-from cookbook.testing.every_interleaving import Setup, every_interleaving
+from cookbook.testing.every_interleaving import (
+    DEADLOCK,
+    Setup,
+    every_interleaving,
+)
 from tests.exploring import Explore
 
 AnyOffice = type[BoxOffice] | type[BrokenBoxOffice]
@@ -70,6 +74,20 @@ def two_sell_the_last_seat() -> Setup:
         office.sell()
 
     return [sell, sell], office.free_and_sold
+
+
+def test_one_thread_that_takes_the_lock_twice_hangs() -> None:
+    def make() -> Setup:
+        lock = threading.Lock()
+        office = BoxOffice(["1A"], lambda: "x7", lock)
+
+        def count_under_the_lock() -> None:
+            with lock:
+                office.free_and_sold()
+
+        return [count_under_the_lock], lambda: "ended"
+
+    assert set(every_interleaving(make)) == {DEADLOCK}
 
 
 def test_the_last_seat_is_sold_once_wherever_threads_switch() -> None:

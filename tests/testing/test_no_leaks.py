@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 import unittest
@@ -327,12 +326,15 @@ def test_joins():
 """
 
 
-def test_the_fixture_of_the_page_fails_the_test_that_leaks_and_no_other(
+def test_an_autouse_fixture_fails_the_test_that_leaks_and_no_other(
     tmp_path: Path,
 ) -> None:
-    shown = (recipe.__doc__ or "").partition("::\n\n")[2]
-    fixture = textwrap.dedent(shown.partition("\n:models:")[0])
-    assert fixture.startswith("@pytest.fixture(autouse=True)\n")
+    fixture = (
+        "@pytest.fixture(autouse=True)\n"
+        "def nothing_left_behind():\n"
+        "    with no_leaks():\n"
+        "        yield\n"
+    )
     text = TESTS.format(fixture=fixture.replace("no_leaks()", "no_leaks(0.1)"))
     path = tmp_path / "test_it.py"
     path.write_text(text)

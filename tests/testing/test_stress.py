@@ -18,8 +18,8 @@ from cookbook.testing.stress import (
     Counter,
     Number,
     Round,
-    four_add_to,
-    four_meet_in_the_gap,
+    all_add_to,
+    all_meet_in_the_gap,
     stress,
 )
 from tests.exploring import Explore
@@ -27,21 +27,26 @@ from tests.exploring import Explore
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
-def test_the_counter_with_a_lock_is_right_in_every_round() -> None:
-    assert stress(partial(four_add_to, Counter), rounds=20) == 0
+@pytest.mark.parametrize("threads", [2, 4, 8])
+def test_the_counter_with_a_lock_is_right_with_any_number_of_threads(
+    threads: int,
+) -> None:
+    make = partial(all_add_to, Counter)
+    assert stress(make, rounds=10, threads=threads) == 0
 
 
 @pytest.mark.skipif(FREE_THREADED, reason="threads run at once")
 def test_a_bare_counter_without_a_lock_passes_every_round_with_the_gil() -> (
     None
 ):
-    assert stress(partial(four_add_to, BrokenCounter), rounds=100) == 0
+    assert stress(partial(all_add_to, BrokenCounter), rounds=100) == 0
 
 
 def test_with_a_call_in_the_gap_the_same_counter_is_wrong_in_every_round() -> (
     None
 ):
-    assert stress(four_meet_in_the_gap, rounds=7) == 7
+    assert stress(all_meet_in_the_gap, rounds=7) == 7
+    assert stress(all_meet_in_the_gap, rounds=2, threads=5) == 2
 
 
 def two_add(make_counter: Callable[[Number], Counter]) -> Callable[[], Setup]:
@@ -86,7 +91,8 @@ def test_all_threads_begin_at_once_and_each_runs_the_job_once(
 ) -> None:
     rounds: list[list[int]] = []
 
-    def make() -> Round:
+    def make(number: int) -> Round:
+        assert number == threads
         idents: list[int] = []
         rounds.append(idents)
         all_here = threading.Barrier(threads, timeout=10)
@@ -104,7 +110,7 @@ def test_all_threads_begin_at_once_and_each_runs_the_job_once(
 def test_by_default_four_threads_run_a_hundred_rounds() -> None:
     rounds: list[list[None]] = []
 
-    def make() -> Round:
+    def make(_: int) -> Round:
         jobs: list[None] = []
         rounds.append(jobs)
         return lambda: jobs.append(None), lambda: True
@@ -116,7 +122,7 @@ def test_by_default_four_threads_run_a_hundred_rounds() -> None:
 def test_a_job_does_not_begin_before_every_thread_is_there() -> None:
     seen: list[int] = []
 
-    def make() -> Round:
+    def make(_: int) -> Round:
         return lambda: seen.append(threading.active_count()), lambda: True
 
     before = threading.active_count()
@@ -124,27 +130,48 @@ def test_a_job_does_not_begin_before_every_thread_is_there() -> None:
     assert seen == [before + 6] * 6
 
 
-def test_a_round_in_which_a_job_raises_is_broken_and_the_next_begins() -> None:
+def test_an_error_of_a_job_is_raised_when_the_threads_of_its_round_end() -> (
+    None
+):
+    ended: list[int] = []
     rounds: list[int] = []
 
-    def make() -> Round:
+    def make(_: int) -> Round:
         rounds.append(1)
-        number = len(rounds)
+        has_failed = threading.Event()
+        tickets = iter(range(3))
+        lock = threading.Lock()
 
         def job() -> None:
-            if number % 2:
+            with lock:
+                ticket = next(tickets)
+            if ticket == 1 and len(rounds) == 2:
+                has_failed.set()
                 raise OSError("no answer")
+            has_failed.wait(timeout=0.05)
+            ended.append(len(rounds))
 
         return job, lambda: True
 
-    assert stress(make, rounds=5) == 3
-    assert len(rounds) == 5
+    with pytest.raises(OSError, match=r"^no answer$"):
+        stress(make, rounds=5, threads=3)
+    assert len(rounds) == 2
+    assert ended == [1, 1, 1, 2, 2]
+
+
+def test_a_mistake_in_the_job_is_no_race() -> None:
+    def job() -> None:
+        raise NameError("name 'cunter' is not defined")
+
+    with pytest.raises(NameError, match="missing_name"):
+        stress(lambda _: (job, lambda: False), rounds=10)
 
 
 def test_a_round_with_a_wrong_result_is_broken() -> None:
     results = iter([True, False, True, False, False])
     assert (
-        stress(lambda: (int, lambda: next(results)), rounds=5, threads=2) == 3
+        stress(lambda _: (int, lambda: next(results)), rounds=5, threads=2)
+        == 3
     )
 
 
@@ -162,7 +189,7 @@ def test_the_switch_interval_is_restored_after_the_stress_and_an_error(
 ) -> None:
     seen: list[float] = []
 
-    def make() -> Round:
+    def make(_: int) -> Round:
         seen.append(sys.getswitchinterval())
         if len(seen) > 1:
             raise OSError("no answer")
@@ -177,7 +204,7 @@ def test_the_switch_interval_is_restored_after_the_stress_and_an_error(
 
 
 def test_the_check_takes_the_sum_of_four_and_no_other() -> None:
-    add, is_right = four_add_to(Counter)
+    add, is_right = all_add_to(Counter, 4)
     verdicts = []
     for _ in range(5):
         add()
@@ -193,7 +220,7 @@ def test_too_few_rounds_or_threads_are_refused_by_value(
 ) -> None:
     message = f"^too few: rounds={rounds}, threads={threads}$"
     with pytest.raises(ValueError, match=message):
-        stress(lambda: (int, bool), rounds=rounds, threads=threads)
+        stress(lambda _: (int, bool), rounds=rounds, threads=threads)
 
 
 SHOW = "import sys; print(getattr(sys, '_is_gil_enabled', bool)())"
@@ -223,6 +250,24 @@ def test_only_a_free_threaded_build_can_switch_the_gil_off(
     else:  # not even an error; there is no sys._is_gil_enabled() either
         assert run.returncode == 0
         assert not run.stderr
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 13), reason="sys._is_gil_enabled is of 3.13"
+)
+def test_the_step_of_the_ci_fails_unless_the_gil_is_off() -> None:
+    check = "import sys, cookbook; assert not sys._is_gil_enabled()"
+    run = subprocess.run(
+        [sys.executable, "-c", check],
+        capture_output=True,
+        check=False,
+        cwd=Path(stress.__code__.co_filename).parents[2],
+        env={k: v for k, v in os.environ.items() if k != "PYTHON_GIL"},
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == (0 if FREE_THREADED else 1)
+    assert ("AssertionError" in run.stderr) != FREE_THREADED
 
 
 PARALLEL = """

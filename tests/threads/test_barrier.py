@@ -162,6 +162,18 @@ def test_what_the_failing_worker_raises_may_be_no_exception() -> None:
         run_in_phases([[nothing], [leave]])
 
 
+def test_an_error_that_is_false_as_a_bool_is_raised_all_the_same() -> None:
+    class EmptyError(Exception):
+        def __bool__(self) -> bool:
+            return False
+
+    def fail() -> None:
+        raise EmptyError
+
+    with pytest.raises(EmptyError):
+        run_in_phases([[fail]])
+
+
 def test_no_phase_begins_after_one_has_failed() -> None:
     begun: list[str] = []
 

@@ -215,6 +215,19 @@ def test_a_lock_for_each_key_lets_two_keys_be_created_at_once() -> None:
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         assert sorted(pool.map(create, ["one", "two"])) == [0, 1]
+    assert locks.keys() == {"one", "two"}  # they stay
+
+
+def test_a_lock_removed_while_another_thread_waits_for_it_lets_two_in() -> (
+    None
+):
+    locks: dict[str, threading.Lock] = {}
+    with locks.setdefault("key", threading.Lock()):
+        of_who_waits = locks.setdefault("key", threading.Lock())
+        del locks["key"]
+    of_who_comes = locks.setdefault("key", threading.Lock())
+    with of_who_waits:
+        assert of_who_comes.acquire(blocking=False)
 
 
 def test_pop_with_a_default_deletes_where_check_and_del_raise_key_error() -> (

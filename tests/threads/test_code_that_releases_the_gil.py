@@ -26,7 +26,6 @@ from cookbook.threads.code_that_releases_the_gil import (
     broken_checksum,
     broken_digest,
     digest,
-    digests,
     lets_others_run,
 )
 
@@ -158,34 +157,6 @@ def test_a_thread_blocked_in_read_waits_for_what_another_thread_writes() -> (
         os.close(write_end)
 
 
-def test_digests_come_in_the_order_of_the_data_on_any_number_of_threads() -> (
-    None
-):
-    blobs = [bytes([n]) * 5000 for n in range(9)]
-    expected = [hashlib.sha256(blob).hexdigest() for blob in blobs]
-    for workers in (1, 2, 9):
-        assert digests(blobs, workers=workers) == expected
-    assert digests(iter(blobs)) == expected
-
-
-def test_digests_are_made_by_as_many_threads_as_there_are_workers() -> None:
-    meeting = threading.Barrier(3, timeout=10)
-
-    def meet(blob: bytes) -> str:
-        meeting.wait()
-        return digest(blob)
-
-    module = sys.modules[digests.__module__]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "digest", meet)
-        assert len(digests([BLOB] * 3, workers=3)) == 3
-
-
-def test_a_pool_of_no_threads_is_refused_by_value() -> None:
-    with pytest.raises(ValueError, match="max_workers must be greater than 0"):
-        digests([BLOB], workers=0)
-
-
 def test_the_digest_is_the_same_in_one_call_and_in_pieces() -> None:
     blob = bytes(range(256)) * 20
     assert broken_digest(blob) == broken_digest(blob, piece=7) == digest(blob)
@@ -219,6 +190,26 @@ def test_an_error_of_the_call_goes_on_after_the_interval_is_set_back(
     with pytest.raises(error):
         lets_others_run(fail)
     assert (sys.getswitchinterval(), threading.active_count()) == before
+
+
+def test_the_call_is_made_even_if_another_thread_has_run_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_event = threading.Event.set
+    mine = threading.get_ident()
+    calls = []
+
+    def set_and_wait(event: threading.Event) -> None:
+        set_event(event)
+        if threading.get_ident() == mine:
+            for thread in threading.enumerate():
+                if thread.ident != mine:
+                    thread.join(timeout=10)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Event, "set", set_and_wait)
+        assert lets_others_run(lambda: calls.append(1))
+    assert calls
 
 
 def test_without_patience_the_call_is_not_made() -> None:

@@ -69,7 +69,7 @@ def test_one_at_a_time_is_inside_on_every_schedule(explore: Explore) -> None:
         one_visits_and_one_tries_twice(with_a_place_for_one),
         "``limited``: one place, three calls",
         right=ONE,
-        preemptions=2,
+        preemptions=1,
         threads=("visitor", "visitor who tries twice"),
     )
 
@@ -82,7 +82,7 @@ def test_a_place_given_back_untaken_lets_two_in_on_some_schedules(
         "``broken_limited``: one place, three calls",
         right=ONE,
         wrong=TWO,
-        preemptions=2,
+        preemptions=1,
         threads=("visitor", "visitor who tries twice"),
     )
 

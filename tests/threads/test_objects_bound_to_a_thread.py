@@ -20,11 +20,14 @@ from pathlib import Path
 import pytest
 
 from cookbook.testing.every_interleaving import Setup, every_interleaving
+from cookbook.threads import objects_bound_to_a_thread as recipe
 from cookbook.threads.objects_bound_to_a_thread import (
     OneEach,
     Owner,
     add,
     broken_add,
+    create,
+    main,
     numbers,
     open_closable_anywhere,
     open_database,
@@ -429,6 +432,42 @@ def test_a_with_block_over_a_connection_commits_and_does_not_close() -> None:
             database.execute("INSERT INTO numbers VALUES (1)")
         assert not database.in_transaction
         assert numbers(database) == [1]
+
+
+def test_one_each_cannot_close_what_only_its_own_thread_may_use(
+    pool: ThreadPoolExecutor,
+) -> None:
+    def leave() -> None:
+        with OneEach(open_database) as one_each:
+            opened.append(pool.submit(one_each.get).result())
+
+    opened: list[sqlite3.Connection] = []
+    with pytest.raises(sqlite3.ProgrammingError, match="same thread"):
+        leave()
+    pool.submit(opened[0].close).result()
+
+
+def test_what_the_owner_of_the_page_adds_to_a_file_is_there_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.db"
+    monkeypatch.setattr(
+        recipe, "open_database", lambda: closing(sqlite3.connect(path))
+    )
+    main()
+    with closing(sqlite3.connect(path)) as database:
+        assert numbers(database) == [0, 1, 2, 3]
+
+
+def test_what_no_job_has_committed_is_gone_when_the_file_is_closed(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "file.db"
+    with closing(sqlite3.connect(path)) as database:
+        create(database)
+        database.execute("INSERT INTO numbers VALUES (1)")
+    with closing(sqlite3.connect(path)) as database:
+        assert numbers(database) == []
 
 
 def test_from_3_13_a_connection_that_is_dropped_unclosed_warns() -> None:

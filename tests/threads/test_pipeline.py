@@ -53,7 +53,7 @@ def three_stages(middle: MiddleStage) -> Callable[[], Setup]:
                 errors.append(str(error))
 
         def third_stage() -> None:
-            run_stage(print, second, None, failed)
+            assert second.get() is STOP
 
         return [read_input, second_stage, third_stage], lambda: tuple(errors)
 

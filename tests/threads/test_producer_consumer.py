@@ -323,6 +323,28 @@ def test_fewer_than_one_consumer_is_refused_and_nothing_is_read(
     assert next(items) == 1
 
 
+@each_way
+@pytest.mark.parametrize("can_start", [0, 1, 3])
+def test_if_threads_cannot_start_the_error_is_raised_and_none_is_left(
+    process: Callable[..., None],
+    can_start: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def start_some(thread: threading.Thread) -> None:
+        if len(started) == can_start:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    with pytest.raises(RuntimeError, match=r"^can't start new thread$"):
+        process([1, 2], print, consumers=20, ahead=10)
+    assert [thread.is_alive() for thread in started] == [False] * can_start
+
+
 @pytest.mark.skipif(HAS_SHUTDOWN, reason="from 3.13 there is a shutdown")
 def test_before_3_13_a_queue_cannot_be_shut_down() -> None:
     message = "^Queue.shutdown needs Python 3.13$"

@@ -22,8 +22,8 @@ from tests.exploring import Explore
 Kind = type[ReadWriteLock] | type[BrokenReadWriteLock]
 
 
-def one_writes_and_two_read() -> Setup:
-    """Set up a writer of two numbers and two readers who compare them."""
+def one_writes_and_one_reads() -> Setup:
+    """Set up a writer of two numbers and a reader who compares them."""
     lock = ReadWriteLock()
     numbers = [0, 0]
     equal: list[bool] = []
@@ -38,7 +38,7 @@ def one_writes_and_two_read() -> Setup:
             first = numbers[0]
             equal.append(first == numbers[1])
 
-    return [write, read, read], lambda: all(equal)
+    return [write, read], lambda: all(equal)
 
 
 def two_write() -> Setup:
@@ -73,11 +73,11 @@ def test_readers_never_see_a_half_written_value_on_any_schedule(
     explore: Explore,
 ) -> None:
     explore(
-        one_writes_and_two_read,
-        "``ReadWriteLock``: one writes, two read",
+        one_writes_and_one_reads,
+        "``ReadWriteLock``: one writes, one reads",
         right={True: "no reader meets a writer"},
-        preemptions=1,
-        threads=("writer", "reader", "another reader"),
+        preemptions=2,
+        threads=("writer", "reader"),
     )
 
 
@@ -120,6 +120,30 @@ def test_any_other_block_inside_a_block_waits_for_itself_for_ever(
         return [nest], lambda: "ended"
 
     assert set(every_interleaving(make)) == {DEADLOCK}
+
+
+def test_writes_without_a_pause_can_go_before_a_reader_who_came_first() -> (
+    None
+):
+    def make() -> Setup:
+        lock = ReadWriteLock()
+        log: list[str] = []
+
+        def write_twice() -> None:
+            for _ in range(2):
+                with lock.writing():
+                    log.append("writes")
+
+        def read() -> None:
+            log.append("comes")
+            with lock.reading():
+                log.append("reads")
+
+        return [read, write_twice], lambda: tuple(log)
+
+    outcomes = every_interleaving(make, preemptions=1)
+    assert ("comes", "reads", "writes", "writes") in outcomes
+    assert ("comes", "writes", "writes", "reads") in outcomes
 
 
 class CountedCondition(threading.Condition):
@@ -174,6 +198,25 @@ def test_a_reader_that_comes_after_a_writer_goes_after_it(
 ) -> None:
     went = who_goes_first(ReadWriteLock, monkeypatch)
     assert went == ["first reader", "writer", "reader"]
+
+
+def test_a_writer_waits_until_the_last_reader_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lock, condition = counted(ReadWriteLock, monkeypatch)
+    went: list[str] = []
+
+    def write() -> None:
+        with lock.writing():
+            went.append("writer")
+
+    with ThreadPoolExecutor(max_workers=1) as pool, lock.reading():
+        with lock.reading():
+            pool.submit(write)
+            assert condition.begun.acquire(timeout=10)
+        assert condition.begun.acquire(timeout=10)  # it waits, again
+        went.append("last reader")
+    assert went == ["last reader", "writer"]
 
 
 def test_on_the_same_schedule_the_broken_lock_lets_the_reader_in_first(

@@ -136,7 +136,8 @@ def test_a_caller_who_holds_the_lock_makes_several_calls_one_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "left"), [(10, (10, 80)), (30, (0, 70)), (100, (0, 0))]
+    ("amount", "left"),
+    [(0, (20, 80)), (10, (10, 80)), (30, (0, 70)), (100, (0, 0))],
 )
 def test_spending_takes_the_cash_first_and_draws_what_is_missing(
     amount: int, left: tuple[int, int]
@@ -146,12 +147,14 @@ def test_spending_takes_the_cash_first_and_draws_what_is_missing(
     assert (wallet.cash, wallet.card) == left
 
 
-def test_spending_more_than_there_is_changes_nothing_and_frees_the_lock() -> (
-    None
-):
+@pytest.mark.parametrize("amount", [101, -50, float("nan")])
+def test_an_amount_below_0_or_above_the_total_changes_nothing(
+    amount: float,
+) -> None:
     wallet = Wallet(cash=20, card=80)
-    with pytest.raises(ValueError, match=r"^101 is more than there is$"):
-        wallet.spend(101)
+    message = f"^amount must be 0 to 100, not {amount}$"
+    with pytest.raises(ValueError, match=message):
+        wallet.spend(amount)  # type: ignore[arg-type]
     assert (wallet.cash, wallet.card) == (20, 80)
     assert other_thread(wallet.total) == 100
 
@@ -269,6 +272,41 @@ def test_an_rlock_lets_in_all_tasks_of_an_event_loop_at_once() -> None:
         )
 
     asyncio.run(enter_twice())
+
+
+async def take_the_last(tickets: list[str]) -> None:
+    """Check, let the other tasks run, and act."""
+    if tickets:
+        await asyncio.sleep(0)
+        tickets.pop()
+
+
+async def take_the_last_with(lock: asyncio.Lock, tickets: list[str]) -> None:
+    """Do the same while the lock is held."""
+    async with lock:
+        await take_the_last(tickets)
+
+
+def test_tasks_with_an_await_between_check_and_act_need_an_asyncio_lock() -> (
+    None
+):
+    async def without() -> None:
+        tickets = ["the last"]
+        with pytest.raises(IndexError):
+            await asyncio.gather(
+                take_the_last(tickets), take_the_last(tickets)
+            )
+
+    async def with_lock() -> None:
+        lock, tickets = asyncio.Lock(), ["the last"]
+        await asyncio.gather(
+            take_the_last_with(lock, tickets),
+            take_the_last_with(lock, tickets),
+        )
+        assert tickets == []
+
+    asyncio.run(without())
+    asyncio.run(with_lock())
 
 
 def test_an_asyncio_lock_is_not_reentrant() -> None:

@@ -289,6 +289,7 @@ async def in_loop():
     loop = asyncio.get_running_loop()
     return (
         await loop.run_in_executor(None, USER.get),
+        await loop.run_in_executor(None, copy_context().run, USER.get),
         await asyncio.to_thread(USER.get),
     )
 
@@ -299,21 +300,21 @@ with ThreadPoolExecutor(1) as pool:
     USER.set("bob")
     print("later", pool.submit(USER.get).result())
     print("copy", pool.submit(copy_context().run, USER.get).result())
-print("executor, to_thread", *asyncio.run(in_loop()))
+print("executor, executor with a copy, to_thread", *asyncio.run(in_loop()))
 """
 EMPTY = """\
 thread nobody
 pool nobody
 later nobody
 copy bob
-executor, to_thread nobody bob
+executor, executor with a copy, to_thread nobody bob bob
 """
 INHERITED = """\
 thread ann
 pool ann
 later ann
 copy bob
-executor, to_thread bob bob
+executor, executor with a copy, to_thread bob bob bob
 """
 
 
