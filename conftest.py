@@ -1,6 +1,7 @@
 """What every test and every doctest is held to: it leaves nothing behind."""
 
 import gc
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,12 @@ def nothing_left_behind() -> Iterator[None]:
     """Fail the test if a thread, process, task, block or file stays."""
     with no_leaks(grace=GRACE):
         yield
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C through: a shell's job in the background ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
