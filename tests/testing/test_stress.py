@@ -161,7 +161,7 @@ def test_an_error_of_a_job_is_raised_when_the_threads_of_its_round_end() -> (
 
 def test_a_mistake_in_the_job_is_no_race() -> None:
     def job() -> None:
-        raise NameError("name 'cunter' is not defined")
+        raise NameError("name 'missing_name' is not defined")
 
     with pytest.raises(NameError, match="missing_name"):
         stress(lambda _: (job, lambda: False), rounds=10)
