@@ -57,7 +57,10 @@ If it takes too long
 On cancellation
     the await raises :exc:`asyncio.CancelledError` at once. A thread cannot be
     cancelled: its call goes on, and :func:`asyncio.run` waits for it before
-    it returns, from Python 3.12 for five minutes at most.
+    it returns: without a limit in Python 3.11, for 300 seconds at most from
+    3.12.3 (in 3.12.0 to 3.12.2 the limit has no effect, CPython issue
+    111358). Then it warns ``The executor did not finishing joining its
+    threads``, and the interpreter still waits for the call at its end.
 
 On Ctrl-C
     :func:`asyncio.run` cancels the main task, waits until the thread's call

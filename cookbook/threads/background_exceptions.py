@@ -41,7 +41,8 @@ If a job raises
     that run, and raises all their errors as one :exc:`ExceptionGroup`.
 
 On Ctrl-C
-    :func:`run_all` does the same and raises :exc:`KeyboardInterrupt`.
+    :func:`run_all` cancels and waits in the same way; then
+    :exc:`KeyboardInterrupt` goes on, and the errors of the jobs are lost.
 """
 
 import logging

@@ -15,6 +15,7 @@ interrupted on every system.
     press Ctrl-C several times, SIGINT, SIGTERM, signal handler in a thread,
     graceful shutdown, program does not exit, ThreadPoolExecutor Ctrl-C hangs,
     asyncio.to_thread Ctrl-C, join blocks Ctrl-C, cancel_futures,
+    add_signal_handler, Flask in a thread, use_reloader,
     "ValueError: signal only works in main thread of the main interpreter"
 
 Use this when
@@ -33,27 +34,33 @@ Pitfalls
       Ctrl-C may not interrupt it (issue 139689). Join when the event is set.
     - ``signal.signal()`` in another thread raises ``ValueError: signal only
       works in main thread of the main interpreter``. Register the handler in
-      the main thread. It runs there too: let it raise, or put into a
-      :class:`queue.SimpleQueue`. It may set an event only if the main thread
-      never uses that event: the lock inside may be held just then. In asyncio
-      use ``loop.add_signal_handler``, on Unix. A server that runs in a thread
-      cannot register handlers itself.
+      the main thread, before a server is started in another. Give one that
+      registers handlers itself the main thread, or stop it from that: Flask's
+      ``app.run()`` with ``use_reloader=False``. In asyncio call
+      ``loop.add_signal_handler()``, on Unix, for the loop of the main thread.
+    - A handler runs in the main thread, between two of its steps. Let it raise
+      like ``signal.default_int_handler`` or put a note into a
+      :class:`queue.SimpleQueue`. Let it set an event only if the main thread
+      never uses that: in one of its methods it holds the lock that ``set()``
+      waits for (:mod:`cookbook.deadlocks.self_deadlock`).
     - SIGTERM, which service managers send, raises nothing and ends the program
       without a ``finally`` block, until the main thread has called
       ``signal.signal(signal.SIGTERM, signal.default_int_handler)``. Then it is
       another Ctrl-C.
     - Daemon threads let the program end at once, in the middle of whatever
       they do.
-    - ``asyncio.run()`` waits for the calls of :func:`asyncio.to_thread` too,
-      in Python 3.11 without a limit, from Python 3.12 for up to 300 s.
+    - ``asyncio.run()`` waits for the calls of :func:`asyncio.to_thread` too
+      (:mod:`cookbook.coroutines.blocking_call`). A second Ctrl-C ends that
+      wait with ``KeyboardInterrupt``, but the interpreter waits for the
+      threads at its end; a third cuts them off in mid-call.
 
 If a job raises
-    its error is raised when all jobs have ended.
+    jobs that have not started are cancelled, the event is set, jobs that run
+    are waited for, and the error is raised; errors after the first are lost.
 
 On Ctrl-C
-    jobs that have not started are cancelled, the event is set, jobs that run
-    are waited for, and :exc:`KeyboardInterrupt` goes on. One press is enough
-    if the jobs look at the event; another one ends the wait, not the jobs.
+    the same, and :exc:`KeyboardInterrupt` goes on. One press is enough if the
+    jobs look at the event; another one ends the wait, not the jobs.
 """
 
 import signal
@@ -74,7 +81,7 @@ PATIENCE = 0.1
 def run_stoppable(
     jobs: Iterable[Callable[[threading.Event], R]], *, workers: int = 4
 ) -> list[R]:
-    """Run *jobs* in threads, until all have ended or Ctrl-C.
+    """Run *jobs* in threads until all have ended, one fails, or Ctrl-C.
 
     Args:
         jobs: Functions that get an event, and return soon after it is set.
@@ -95,21 +102,26 @@ def run_stoppable(
     futures: list[Future[R]] = []
     # In C all through: Ctrl-C cannot strike while it holds a lock.
     ended: SimpleQueue[Future[R]] = SimpleQueue()
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for job in jobs:
-            futures.append(pool.submit(job, stop))
-            futures[-1].add_done_callback(ended.put)
-        running = len(futures)
-        while running:
-            with suppress(Empty):
-                ended.get(timeout=PATIENCE)
-                running -= 1
-        return [future.result() for future in futures]
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        stop.set()
-        pool.shutdown()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for job in jobs:
+                futures.append(pool.submit(job, stop))
+                futures[-1].add_done_callback(ended.put)
+            for _ in futures:
+                patient_get(ended).result()
+            return [future.result() for future in futures]
+        finally:
+            try:
+                pool.shutdown(wait=False, cancel_futures=True)
+            finally:  # after another Ctrl-C too
+                stop.set()
+
+
+def patient_get(queue: SimpleQueue[R]) -> R:
+    """Get the next item; Ctrl-C interrupts the wait on every system."""
+    while True:
+        with suppress(Empty):
+            return queue.get(timeout=PATIENCE)
 
 
 def main() -> None:
@@ -161,9 +173,10 @@ def broken_run_pool(jobs: Iterable[Callable[[], object]]) -> None:
 
     Warning:
         After Ctrl-C the ``with`` block waits for all jobs, also those that
-        have not started. Another Ctrl-C ends this wait. In 3.11 and 3.12 it
-        also marks the thread as ended, and the program exits in mid-job; from
-        3.13 the interpreter waits for the threads.
+        have not started. Another Ctrl-C ends this wait. Then the interpreter
+        joins the threads of all pools at its end: from Python 3.13 the
+        program ends when the job has; in 3.11 and 3.12 the interrupted join
+        has marked the thread as ended, and it ends in mid-job.
     """
     with ThreadPoolExecutor(1) as pool:
         for future in [pool.submit(job) for job in jobs]:

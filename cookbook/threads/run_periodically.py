@@ -31,9 +31,9 @@ Pitfalls
       system's clock is set.
 
 If a job raises
-    there are no more calls; the error is raised at the end of the ``with``
-    block, unless the block raises one itself. A job that shall go on, or
-    whose error you want to know at once, catches and logs it itself.
+    the error is logged at once, with its traceback, and the next call is at
+    its time. A program that has not set up logging prints it on stderr. A job
+    that calls :func:`sys.exit` ends the calls, without a word.
 
 If it takes too long
     the next call is at the next time that has not passed. Missed calls are
@@ -44,13 +44,14 @@ On Ctrl-C
     the ``with`` block stops the calls, then :exc:`KeyboardInterrupt` goes on.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from math import ceil
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -76,20 +77,17 @@ def periodically(job: Callable[[], object], interval: float) -> Iterator[None]:
     if not 0 < interval <= threading.TIMEOUT_MAX:
         raise ValueError(f"interval is out of range: {interval!r}")
     stop = threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        calls = pool.submit(call_every, interval, job, stop)
-        try:
-            yield
-        finally:
-            stop.set()
-    calls.result()
+    thread = threading.Thread(target=call_every, args=(interval, job, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def call_every(
-    interval: float,
-    job: Callable[[], object],
-    stop: threading.Event,
-    clock: Callable[[], float] = time.monotonic,
+    interval: float, job: Callable[[], object], stop: threading.Event
 ) -> None:
     """Call *job* every *interval* seconds until *stop* is set.
 
@@ -97,60 +95,23 @@ def call_every(
         interval: The seconds from one call to the next.
         job: Called in this thread, the first time at once.
         stop: No call begins after a wait for it has returned True.
-        clock: Tells the time by which *stop* waits, in seconds.
     """
-    start = clock()
+    start = time.monotonic()
     number = 0
-    while not stop.wait(max(0, start + number * interval - clock())):
-        job()
-        number = max(number + 1, ceil((clock() - start) / interval))
-
-
-class Hour(threading.Event):
-    """An hour that is over at once: it passes while somebody waits.
-
-    Attributes:
-        now: The minutes since it began; at the end the event is set.
-        end: How many minutes it has.
-        begins: At which minutes a job began.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-        self.end = 60
-        self.begins: list[int] = []
-
-    def clock(self) -> float:
-        """Tell the time."""
-        return self.now
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Let *timeout* minutes pass; return whether the hour is over."""
-        self.now += timeout or 0
-        if self.now >= self.end:
-            self.set()
-        return self.is_set()
-
-    def work(self, minutes: float) -> None:
-        """Be busy for some minutes."""
-        self.begins.append(round(self.now))
-        self.wait(minutes)
+    while not stop.wait(max(0, start + number * interval - time.monotonic())):
+        try:
+            job()
+        except Exception:
+            logger.exception("%r failed", job)
+        number = max(number + 1, ceil((time.monotonic() - start) / interval))
 
 
 def main() -> None:
-    """Call a job each 10 minutes of an hour; then one each millisecond.
+    """Call a job each millisecond, three times.
 
     >>> main()
-    job of 3 min: at 0, 10, 20, 30, 40, 50, stopped at 60
-    job of 14 min: at 0, 20, 40, stopped at 60
     3 calls, then stopped
     """
-    for minutes in 3, 14:
-        hour = Hour()
-        call_every(10, partial(hour.work, minutes), hour, hour.clock)
-        begins = ", ".join(map(str, hour.begins))
-        print(f"job of {minutes} min: at {begins}, stopped at {hour.now:.0f}")
     calls = threading.Semaphore(0)
     with periodically(calls.release, interval=0.001):
         for _ in range(3):
@@ -177,15 +138,27 @@ def broken_call_every(
 
 
 def broken_main() -> None:
-    """Call a job each 10 minutes of an hour.
+    """Call a job of 3 minutes each 10 minutes, until the hour is over.
 
     >>> broken_main()
-    job of 3 min: at 0, 13, 26, 39, 52, stopped at 65
+    calls at [0, 13, 26, 39, 52], stopped at 65
     """
-    hour = Hour()
-    broken_call_every(10, partial(hour.work, 3), hour, hour.wait)
-    begins = ", ".join(map(str, hour.begins))
-    print(f"job of 3 min: at {begins}, stopped at {hour.now:.0f}")
+    now, end = 0.0, 60
+    calls: list[int] = []
+    stop = threading.Event()
+
+    def pass_time(minutes: float) -> None:
+        nonlocal now
+        now += minutes
+        if now >= end:
+            stop.set()
+
+    def job() -> None:
+        calls.append(round(now))
+        pass_time(3)
+
+    broken_call_every(10, job, stop, sleep=pass_time)
+    print(f"calls at {calls}, stopped at {now:.0f}")
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ Use this when
 
 Prefer instead
     :mod:`cookbook.threads.thread_pool`, whose ``map`` raises the first error
-    in the order of the items; :mod:`cookbook.threads.background_exceptions`
-    for work whose value nobody waits for.
+    in the order of the items, not in time;
+    :mod:`cookbook.threads.background_exceptions` for work whose value nobody
+    waits for.
 
 Pitfalls
     - Start all threads, then join them. Joining each one right after its
@@ -50,6 +51,11 @@ If a job raises
 If it takes too long
     ``result(timeout)`` raises :exc:`TimeoutError`. The job runs on, and you
     can ask again.
+
+On Ctrl-C
+    ``result()`` raises :exc:`KeyboardInterrupt`. The job runs on, and you can
+    ask again: it waits for an event, as a ``join()`` that is interrupted in
+    Python 3.11 and 3.12 takes the thread for ended.
 """
 
 import threading
@@ -74,7 +80,8 @@ def outcomes(
         workers: How many threads to use.
 
     Returns:
-        For each item, in the order given, the value or the error.
+        For each item, in the order given, the value or the error. An error
+        that *function* returns looks like one that it raises.
 
     Raises:
         ValueError: If *workers* is less than 1.
@@ -115,6 +122,7 @@ class ResultThread(threading.Thread, Generic[R]):
         super().__init__()
         self._call = partial(function, *args, **kwargs)
         self._error: BaseException | None = None
+        self._ended = threading.Event()
 
     def run(self) -> None:
         """Call the function; started by ``start()``."""
@@ -122,6 +130,8 @@ class ResultThread(threading.Thread, Generic[R]):
             self._value = self._call()
         except BaseException as error:
             self._error = error
+        finally:
+            self._ended.set()
 
     def result(self, timeout: float | None = None) -> R:
         """Wait for the thread; return the value or raise the error.
@@ -133,9 +143,10 @@ class ResultThread(threading.Thread, Generic[R]):
             RuntimeError: If the thread was not started.
             TimeoutError: If the thread still runs after *timeout*.
         """
-        self.join(timeout)
-        if self.is_alive():
+        self.join(timeout=0)  # raises if the thread was not started
+        if not self._ended.wait(timeout):
             raise TimeoutError(f"{self.name} still runs after {timeout!r} s")
+        self.join()
         if self._error is not None:
             raise self._error
         return self._value

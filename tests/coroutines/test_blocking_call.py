@@ -171,24 +171,58 @@ def test_the_thread_of_a_cancelled_task_goes_on_and_run_waits_for_it() -> None:
     assert call.log == ["cancelled", "main has ended", "the call returns"]
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 13), reason="3.11 and 3.12 wait without a limit"
-)
-def test_run_stops_waiting_for_a_thread_after_five_minutes_since_3_13(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    call = BlockingCall()
-    assert vars(constants)["THREAD_JOIN_TIMEOUT"] == 300
-    monkeypatch.setattr(constants, "THREAD_JOIN_TIMEOUT", 0.05)
+def test_the_limit_of_the_wait_for_a_thread_is_300_s_from_3_12() -> None:
+    limit = vars(constants).get("THREAD_JOIN_TIMEOUT")
+    assert limit == (300 if sys.version_info >= (3, 12) else None)
 
-    async def main() -> None:
-        task = await call.start()
-        task.cancel()
 
-    with pytest.warns(RuntimeWarning, match="executor did not finish"):
-        asyncio.run(main())
-    assert call.log == []
-    call.may_return.set()
+SHORT_LIMIT = """
+import asyncio, sys
+from asyncio import constants
+
+def work():
+    print("call began", flush=True)
+    sys.stdin.readline()
+    print("call ended", flush=True)
+
+async def main():
+    task = asyncio.create_task(asyncio.to_thread(work))
+    await asyncio.sleep(0)
+    task.cancel()
+
+constants.THREAD_JOIN_TIMEOUT = 0.05
+asyncio.run(main())
+print("run has returned", flush=True)
+"""
+
+
+def test_run_stops_waiting_at_the_limit_from_3_12_3_and_python_does_not() -> (
+    None
+):
+    limited = sys.version_info >= (3, 12, 3)
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", SHORT_LIMIT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        lines = [process.stdout.readline()]
+        if limited:
+            lines.append(process.stdout.readline())
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.2)
+        process.stdin.close()
+        lines += process.stdout.readlines()
+        warned = process.stderr.read()
+    began, ended, left = "call began\n", "call ended\n", "run has returned\n"
+    assert lines == [began, *([left, ended] if limited else [ended, left])]
+    message = "The executor did not finishing joining its threads"
+    assert (message in warned) is limited
+    assert process.returncode == 0
 
 
 def test_a_timeout_around_a_thread_is_raised_while_the_thread_goes_on() -> (

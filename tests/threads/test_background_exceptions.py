@@ -2,9 +2,11 @@
 
 import inspect
 import logging
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -126,21 +128,45 @@ def test_after_a_failure_jobs_that_run_are_waited_for_and_no_other_starts(
     assert sorted(ended) == sorted(began)
 
 
-def test_ctrl_c_cancels_the_jobs_that_have_not_started(
-    shut_down: threading.Event, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(
+    not hasattr(signal, "pthread_kill"), reason="only Unix has pthread_kill"
+)
+def test_ctrl_c_cancels_waits_and_is_raised_instead_of_the_jobs_errors(
+    shut_down: threading.Event,
 ) -> None:
+    main = threading.main_thread().ident or 0
     began: list[int] = []
+    steps: list[str] = []
 
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+    def handler(*_: object) -> None:
+        if not steps:
+            steps.append("pressed")
+            raise KeyboardInterrupt
 
     def slow() -> None:
+        assert all_taken.wait(timeout=10)
+        # A signal just before the wait is seen at the next one.
+        while not steps:
+            signal.pthread_kill(main, signal.SIGINT)
+            time.sleep(0.02)
         assert shut_down.wait(timeout=10)
+        steps.append("ended")
+        raise LookupError
 
-    monkeypatch.setattr(background_exceptions, "wait", interrupted)
-    jobs: list[Job] = [partial(began.append, n) for n in range(5)]
-    with pytest.raises(KeyboardInterrupt):
-        run_all([slow, *jobs], workers=1)
+    def jobs() -> Iterator[Job]:
+        yield slow
+        for number in range(5):
+            yield partial(began.append, number)
+        all_taken.set()
+
+    all_taken = threading.Event()
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_all(jobs(), workers=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert steps == ["pressed", "ended"]
     assert not began
 
 

@@ -1,19 +1,22 @@
 """What the recipe says of Ctrl-C and threads, shown to be so."""
 
-import asyncio.constants
+import asyncio
 import contextlib
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from cookbook.threads import ctrl_c_threads
 from cookbook.threads.ctrl_c_threads import (
     broken_run_pool,
     broken_run_threads,
@@ -126,21 +129,44 @@ def test_a_job_longer_than_the_patience_is_waited_for_and_not_stopped() -> (
     assert run_stoppable([lambda stop: stop.wait(0.25)]) == [False]
 
 
-def test_an_error_is_raised_when_all_jobs_have_ended() -> None:
-    failed, ended = threading.Event(), threading.Event()
-
-    def fail(_: threading.Event) -> None:
-        failed.set()
-        raise LookupError
+@pytest.mark.parametrize("error", [LookupError, queue.Empty])
+def test_the_first_error_stops_the_other_jobs_and_is_raised_when_they_end(
+    error: type[Exception],
+) -> None:
+    both_run = threading.Barrier(2, timeout=10)
+    steps: list[str] = []
 
     def other(stop: threading.Event) -> None:
-        assert failed.wait(timeout=10)
-        assert not stop.wait(0.05)
-        ended.set()
+        both_run.wait()
+        assert stop.wait(timeout=10)
+        time.sleep(0.05)
+        steps.append("tidied up")
+        raise ValueError
+
+    def fail(_: threading.Event) -> None:
+        both_run.wait()
+        raise error
+
+    with pytest.raises(error):
+        run_stoppable([other, fail])
+    assert steps == ["tidied up"]
+
+
+def test_after_an_error_a_job_that_has_not_started_is_cancelled() -> None:
+    steps: list[str] = []
+
+    def fail(_: threading.Event) -> None:
+        raise LookupError
+
+    def slow(stop: threading.Event) -> None:
+        assert stop.wait(timeout=10)
+
+    def late(_: threading.Event) -> None:
+        steps.append("began too late")
 
     with pytest.raises(LookupError):
-        run_stoppable([fail, other])
-    assert ended.is_set()
+        run_stoppable([fail, slow, late], workers=1)
+    assert steps == []
 
 
 def interrupted_jobs(steps: list[str]) -> Iterator[Job]:
@@ -165,6 +191,26 @@ def interrupted_jobs(steps: list[str]) -> Iterator[Job]:
 def test_ctrl_c_interrupts_the_main_thread_only_even_if_another_gets_it() -> (
     None
 ):
+    steps: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        run_stoppable(interrupted_jobs(steps), workers=1)
+    assert steps == ["tidied up"]
+
+
+def test_a_second_ctrl_c_before_the_jobs_are_told_does_not_keep_it_from_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Pool(ThreadPoolExecutor):
+        """A pool whose shutdown is interrupted."""
+
+        def shutdown(
+            self, wait: bool = True, *, cancel_futures: bool = False
+        ) -> None:
+            super().shutdown(wait=wait, cancel_futures=cancel_futures)
+            if cancel_futures:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(ctrl_c_threads, "ThreadPoolExecutor", Pool)
     steps: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         run_stoppable(interrupted_jobs(steps), workers=1)
@@ -400,9 +446,7 @@ def test_a_signal_handler_cannot_be_registered_in_another_thread() -> None:
     assert errors == [message]
 
 
-def test_a_signal_handler_runs_in_the_main_thread_and_may_set_an_event() -> (
-    None
-):
+def test_a_handler_may_set_an_event_that_the_main_thread_never_uses() -> None:
     told = threading.Event()
     ran_in: list[threading.Thread] = []
 
@@ -425,22 +469,66 @@ def test_a_signal_handler_runs_in_the_main_thread_and_may_set_an_event() -> (
     assert ran_in == [threading.main_thread()]
 
 
-def test_asyncio_waits_for_its_threads_for_up_to_300_s_from_3_12() -> None:
-    limit = getattr(asyncio.constants, "THREAD_JOIN_TIMEOUT", None)
-    assert limit == (300 if sys.version_info >= (3, 12) else None)
+def test_a_handler_hangs_that_sets_an_event_the_main_thread_waits_in() -> None:
+    stop = threading.Event()
+    setter = threading.Thread(target=stop.set)
+    waited: list[bool] = []
+
+    def handler(*_: object) -> None:
+        setter.start()  # set() in the handler itself would hang
+        setter.join(timeout=0.05)
+        waited.append(setter.is_alive())
+
+    class Interrupted(threading.Condition):
+        """The condition of the event, met by a signal in a wait for it."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            """Wait after the signal; the lock is held."""
+            signal.raise_signal(signal.SIGINT)
+            return super().wait(timeout)
+
+    stop._cond = Interrupted()  # type: ignore[attr-defined] # noqa: SLF001
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        assert stop.wait(timeout=10)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    setter.join()
+    assert waited == [True]
 
 
-@linux
-def test_ctrl_c_ends_asyncio_only_when_the_call_in_a_thread_has_ended() -> (
-    None
-):
-    source = """
+@pytest.mark.skipif(os.name == "nt", reason="asyncio has it on Unix only")
+def test_asyncio_registers_a_handler_for_the_loop_of_the_main_thread() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        told = asyncio.Event()
+        loop.add_signal_handler(signal.SIGINT, told.set)
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.wait_for(told.wait(), timeout=10)
+        loop.remove_signal_handler(signal.SIGINT)
+
+    async def elsewhere() -> None:
+        loop = asyncio.get_running_loop()
+        message = "only works in main thread of the main interpreter$"
+        with pytest.raises(RuntimeError, match=message):
+            loop.add_signal_handler(signal.SIGINT, print)
+        ran.append("elsewhere")
+
+    asyncio.run(main())
+    ran: list[str] = []
+    thread = threading.Thread(target=lambda: asyncio.run(elsewhere()))
+    thread.start()
+    thread.join()
+    assert ran == ["elsewhere"]
+
+
+TO_THREAD = """
+import asyncio
+
 def work():
     say("runs")
     sys.stdin.readline()
     say("ended")
-
-import asyncio
 
 async def main():
     try:
@@ -448,13 +536,44 @@ async def main():
     finally:
         say("cancelled")
 
-asyncio.run(main())
+try:
+    asyncio.run(main())
+finally:
+    say("left")
 """
-    with program(source) as running:
+
+
+@linux
+@pytest.mark.parametrize("another", [False, True])
+def test_a_second_ctrl_c_ends_the_wait_of_asyncio_and_a_third_the_thread(
+    *, another: bool
+) -> None:
+    with program(TO_THREAD) as running:
+        assert running.says() == "runs"
+        running.press_ctrl_c()
+        assert running.says() == "cancelled"
+        running.press_ctrl_c()
+        assert running.says() == "left"
+        if another:
+            running.press_ctrl_c()
+        else:
+            assert running.poll() is None
+            running.go_on()
+            assert running.says() == "ended"
+        assert running.wait(timeout=60)
+        assert running.says() == ""
+
+
+@linux
+def test_ctrl_c_ends_asyncio_only_when_the_call_in_a_thread_has_ended() -> (
+    None
+):
+    with program(TO_THREAD) as running:
         assert running.says() == "runs"
         running.press_ctrl_c()
         assert running.says() == "cancelled"
         assert running.poll() is None
         running.go_on()
         assert running.says() == "ended"
+        assert running.says() == "left"
         assert running.wait(timeout=60) == -signal.SIGINT

@@ -1,20 +1,57 @@
 """What the recipe says of periodic calls, shown to be so."""
 
+import logging
 import math
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
+from cookbook.threads import run_periodically
 from cookbook.threads.run_periodically import (
-    Hour,
     broken_call_every,
     call_every,
     periodically,
 )
+
+
+class Hour(threading.Event):
+    """An hour that is over at once: it passes while somebody waits.
+
+    Attributes:
+        now: The minutes since it began; at the end the event is set.
+        begins: At which minutes a job began.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.begins: list[int] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Let *timeout* minutes pass; return whether the hour is over."""
+        self.now += timeout or 0
+        if self.now >= 60:
+            self.set()
+        return self.is_set()
+
+    def work(self, minutes: float) -> None:
+        """Be busy for some minutes."""
+        self.begins.append(round(self.now))
+        self.wait(minutes)
+
+    def call(self, interval: float, job: Callable[[], object]) -> None:
+        """Call *job* every *interval* minutes, until the hour is over."""
+        clock = SimpleNamespace(monotonic=lambda: self.now)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(run_periodically, "time", clock)
+            call_every(interval, job, self)
 
 
 def begins(interval: float, durations: Callable[[int], float]) -> list[int]:
@@ -24,7 +61,7 @@ def begins(interval: float, durations: Callable[[int], float]) -> list[int]:
     def job() -> None:
         hour.work(durations(len(hour.begins)))
 
-    call_every(interval, job, hour, hour.clock)
+    hour.call(interval, job)
     return hour.begins
 
 
@@ -40,7 +77,7 @@ def test_the_first_call_is_at_once() -> None:
 def test_a_tenth_of_a_minute_does_not_drift_by_rounding() -> None:
     hour = Hour()
     exact: list[float] = []
-    call_every(0.1, lambda: exact.append(hour.now), hour, hour.clock)
+    hour.call(0.1, lambda: exact.append(hour.now))
     assert len(exact) == 600
     assert all(
         math.isclose(found, number * 0.1, abs_tol=1e-9)
@@ -55,7 +92,7 @@ def test_a_late_wake_up_does_not_move_the_calls_after_it() -> None:
             return super().wait(timeout and timeout + 1)
 
     hour = LateHour()
-    call_every(10, partial(hour.work, 0), hour, hour.clock)
+    hour.call(10, partial(hour.work, 0))
     assert hour.begins == [0, 11, 21, 31, 41, 51]
 
 
@@ -102,7 +139,9 @@ def test_no_call_begins_after_the_block() -> None:
     assert not calls.acquire(timeout=0.02)
 
 
-def test_two_calls_never_run_at_the_same_time() -> None:
+def test_two_calls_never_run_at_the_same_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     in_it = threading.Lock()
     calls = threading.Semaphore(0)
 
@@ -115,6 +154,7 @@ def test_two_calls_never_run_at_the_same_time() -> None:
     with periodically(job, interval=0.001):
         for _ in range(5):
             assert calls.acquire(timeout=10)
+    assert not caplog.records
 
 
 def test_the_end_of_the_block_waits_for_the_call_that_runs() -> None:
@@ -136,26 +176,76 @@ def test_the_end_of_the_block_waits_for_the_call_that_runs() -> None:
     assert steps == ["block ended", "call ended"]
 
 
-def test_after_an_error_there_are_no_more_calls_and_the_block_raises_it() -> (
-    None
-):
-    calls: list[int] = []
-    failed = threading.Event()
+def test_an_error_is_logged_at_once_and_the_next_call_is_at_its_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hour = Hour()
+    logged: list[int] = []
 
     def job() -> None:
-        calls.append(len(calls))
-        if len(calls) == 2:
-            failed.set()
-            raise LookupError("the second call")
+        logged.append(len(caplog.records))
+        hour.work(3)
+        if len(hour.begins) % 2:
+            raise LookupError(hour.now)
 
-    def block() -> None:
-        with periodically(job, interval=0.001):
-            assert failed.wait(timeout=10)
-            time.sleep(0.01)
+    hour.call(20, job)
+    assert hour.begins == [0, 20, 40]
+    assert logged == [0, 1, 1]
+    first, second = caplog.records
+    assert first.getMessage() == f"{job!r} failed"
+    assert first.levelno == second.levelno == logging.ERROR
+    assert "LookupError: 3.0\n" in caplog.text
+    assert caplog.text.endswith("LookupError: 43.0\n")
 
-    with pytest.raises(LookupError, match=r"^the second call$"):
-        block()
-    assert calls == [0, 1]
+
+def test_a_log_that_nobody_has_set_up_prints_the_error_on_stderr() -> None:
+    program = f"""
+import runpy, threading
+names = runpy.run_path({run_periodically.__file__!r})
+calls = iter("fs")
+def job():
+    if next(calls) == "f":
+        raise LookupError
+    second.set()
+second = threading.Event()
+with names["periodically"](job, interval=0.01):
+    second.wait(10)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
+    first, second, *_ = ended.stderr.splitlines()
+    assert first.startswith("<function job at ")
+    assert first.endswith(" failed")
+    assert second == "Traceback (most recent call last):"
+    assert "\nLookupError\n" in ended.stderr
+
+
+def test_a_job_that_calls_sys_exit_ends_the_calls_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    calls: list[threading.Thread] = []
+    called = threading.Event()
+
+    def job() -> None:
+        calls.append(threading.current_thread())
+        called.set()
+        sys.exit(3)
+
+    with periodically(job, interval=0.001):
+        assert called.wait(timeout=10)
+        calls[0].join(timeout=10)
+        assert not calls[0].is_alive()
+    assert len(calls) == 1
+    assert not caplog.records
+    assert capsys.readouterr() == ("", "")
 
 
 def test_an_error_in_the_block_stops_the_calls_and_goes_on() -> None:

@@ -1,12 +1,14 @@
 """What the recipe says of the end of a thread, shown to be so."""
 
 import multiprocessing
+import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from multiprocessing.context import BaseContext
@@ -17,7 +19,6 @@ from typing import cast
 import pytest
 
 from cookbook.threads.stop_a_thread import (
-    BROKEN_DAEMON,
     broken_kill,
     run_for,
     stoppable,
@@ -85,32 +86,50 @@ def test_an_error_in_the_block_stops_the_thread_and_goes_on() -> None:
         with stoppable(partial(write_lines, lines=lines)):
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         interrupted()
     assert lines == ["began", "tidied up"]
+    assert not hasattr(caught.value, "__notes__")
 
 
-def test_work_that_does_not_look_at_the_event_runs_on_after_the_timeout() -> (
-    None
-):
+@pytest.fixture
+def deaf() -> Iterator[Callable[[threading.Event], None]]:
+    """Give work that does not look at the event; it ends with the test."""
     go_on = threading.Event()
     threads: list[threading.Thread] = []
 
-    def deaf(_: threading.Event) -> None:
+    def work(_: threading.Event) -> None:
         threads.append(threading.current_thread())
         go_on.wait(timeout=10)
 
-    def run_deaf() -> None:
-        with stoppable(deaf, timeout=0.05):
-            pass
-
-    try:
-        with pytest.raises(TimeoutError, match=r" still runs 0\.05 s later$"):
-            run_deaf()
-        assert threads[0].is_alive()
-    finally:
-        go_on.set()
+    yield work
+    assert threads[0].is_alive()
+    go_on.set()
     threads[0].join()
+
+
+def test_work_that_does_not_look_at_the_event_runs_on_after_the_timeout(
+    deaf: Callable[[threading.Event], None],
+) -> None:
+    message = r" still runs 0\.05 s after the stop$"
+    with (
+        pytest.raises(TimeoutError, match=message),
+        stoppable(deaf, timeout=0.05),
+    ):
+        pass
+
+
+def test_an_error_of_the_block_goes_on_with_a_note_that_the_thread_runs_on(
+    deaf: Callable[[threading.Event], None],
+) -> None:
+    def interrupted() -> None:
+        with stoppable(deaf, timeout=0.05):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        interrupted()
+    [note] = caught.value.__notes__
+    assert note.endswith(" still runs 0.05 s after the stop")
 
 
 def test_an_error_of_the_work_goes_to_the_hook_and_the_block_goes_on(
@@ -227,10 +246,27 @@ def test_a_killed_thread_ends_when_it_runs_python_code_again() -> None:
     assert steps == []
 
 
+DAEMON = """
+import threading
+
+def work():
+    try:
+        began.set()
+        threading.Event().wait()
+    finally:
+        print("tidied up", flush=True)
+
+began = threading.Event()
+threading.Thread(target=work, daemon=True).start()
+began.wait()
+print("began", flush=True)
+"""
+
+
 def test_a_daemon_thread_is_stopped_at_exit_without_its_finally_block() -> (
     None
 ):
-    ended = run(BROKEN_DAEMON)
+    ended = run(DAEMON)
     assert ended.stdout == "began\n"
     assert ended.stderr == ""
     assert ended.returncode == 0
@@ -282,6 +318,26 @@ def test_a_process_that_ends_in_time_is_told_from_one_that_was_killed() -> (
     None
 ):
     assert run_for(abs, -1, seconds=60)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("work", "argument", "code"), [(os._exit, 3, 3), (int, "four", 1)]
+)
+def test_a_process_that_fails_is_an_error_that_names_its_exit_code(
+    work: Target, argument: object, code: int, method: str
+) -> None:
+    context = multiprocessing.get_context(method)
+    with pytest.raises(RuntimeError, match=f"^the exit code is {code}$"):
+        run_for(work, argument, seconds=60, context=context)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_process_that_somebody_else_kills_is_an_error_too() -> None:
+    spawn = multiprocessing.get_context("spawn")
+    with pytest.raises(RuntimeError, match=r"^the exit code is -9$"):
+        run_for(signal.raise_signal, signal.SIGKILL, seconds=60, context=spawn)
+    assert multiprocessing.active_children() == []
 
 
 class WaitingProcess:

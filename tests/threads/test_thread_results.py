@@ -1,9 +1,11 @@
 """What the recipe says of results and errors of threads, shown to be so."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,6 +52,32 @@ def test_the_pool_returns_values_and_errors_in_the_order_of_the_items() -> (
 ):
     values = outcomes(lambda n: 6 // n, [1, 0, 3, 2], workers=3)
     assert [type(values.pop(1)), *values] == [ZeroDivisionError, 6, 2, 3]
+
+
+def test_an_error_that_is_returned_looks_like_one_that_is_raised() -> None:
+    error = LookupError("here I am")
+
+    def raise_it() -> None:
+        raise error
+
+    found = outcomes(lambda call: call(), [lambda: error, raise_it])
+    assert found == [error, error]
+
+
+def test_the_map_of_a_pool_raises_the_first_error_in_the_order_of_items() -> (
+    None
+):
+    second_failed = threading.Event()
+
+    def job(number: int) -> None:
+        if number == 2:
+            second_failed.set()
+        assert second_failed.wait(timeout=10)
+        raise LookupError(number)
+
+    with ThreadPoolExecutor(2) as pool, pytest.raises(LookupError) as caught:
+        list(pool.map(job, [1, 2]))
+    assert caught.value.args == (1,)
 
 
 def test_the_pool_has_as_many_threads_as_workers() -> None:
@@ -128,6 +156,45 @@ def test_a_thread_that_was_not_started_has_no_result_to_wait_for() -> None:
     message = "^cannot join thread before it is started$"
     with pytest.raises(RuntimeError, match=message):
         ResultThread(fail).result()
+
+
+@pytest.mark.skipif(
+    not hasattr(signal, "pthread_kill"), reason="only Unix has pthread_kill"
+)
+def test_after_ctrl_c_the_result_can_be_asked_for_again() -> None:
+    main = threading.main_thread().ident or 0
+    go_on = threading.Event()
+    pressed: list[int] = []
+
+    def handler(signum: int, _: object) -> None:
+        if not pressed:
+            pressed.append(signum)
+            raise KeyboardInterrupt
+
+    def job() -> str:
+        # A signal just before the wait is seen at the next one.
+        assert asked.wait(timeout=10)
+        while not pressed:
+            signal.pthread_kill(main, signal.SIGINT)
+            time.sleep(0.02)
+        assert go_on.wait(timeout=10)
+        return "here I am"
+
+    asked = threading.Event()
+    thread = ResultThread(job)
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            asked.set()
+            thread.result()
+        message = r" still runs after 0\.01 s$"
+        with pytest.raises(TimeoutError, match=message):
+            thread.result(timeout=0.01)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        go_on.set()
+    assert thread.result() == "here I am"
 
 
 def test_join_with_a_timeout_returns_none_whether_the_thread_has_ended() -> (
