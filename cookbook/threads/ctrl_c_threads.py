@@ -16,6 +16,7 @@ interrupted on every system.
     graceful shutdown, program does not exit, ThreadPoolExecutor Ctrl-C hangs,
     asyncio.to_thread Ctrl-C, join blocks Ctrl-C, cancel_futures,
     add_signal_handler, Flask in a thread, use_reloader,
+    signal only works in main thread,
     "ValueError: signal only works in main thread of the main interpreter"
 
 Use this when
