@@ -111,9 +111,14 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests and every doctest."""
+    """Run the tests and every doctest; coroutines without debug mode too."""
     install(session, "tests")
     session.run("python", "-X", "dev", "-m", "pytest", *session.posargs)
+    if not session.posargs:
+        # -X dev turns on asyncio's debug mode, in which a loop does more and
+        # a mistake is reported that is silent without it.
+        folders = ("cookbook/coroutines", "tests/coroutines")
+        session.run("python", "-m", "pytest", *folders)
 
 
 @nox.session

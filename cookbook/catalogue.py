@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parent
+WORD = re.compile(r'"(\w+)"')
 FIELD = re.compile(
     r"^:(?P<name>[\w -]+): (?P<value>.*(?:\n[ ].*)*)", re.MULTILINE
 )
@@ -131,6 +132,25 @@ class Chapter:
         """The rest of the docstring: introduction and vocabulary."""
         return self._docstring.partition("\n")[2].strip()
 
+    @property
+    def groups(self) -> dict[str, list[Recipe]]:
+        """The recipes under the comments that stand between them.
+
+        A chapter whose ``__all__`` has no comment is one group without name.
+        """
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        names = {one.name.split(".")[-1]: one for one in self.recipes}
+        groups: dict[str, list[Recipe]] = {}
+        title = ""
+        value = _all_of(self.path)
+        for line in lines[value.lineno - 1 : value.end_lineno]:
+            if line.lstrip().startswith("#"):
+                title = line.strip("# ")
+            found = [names[name] for name in WORD.findall(line)]
+            if found:
+                groups.setdefault(title, []).extend(found)
+        return groups
+
 
 def chapters() -> list[Chapter]:
     """Return the chapters in the order of the book."""
@@ -140,10 +160,10 @@ def chapters() -> list[Chapter]:
             package / "__init__.py",
             tuple(
                 Recipe(f"{name}.{recipe}", package / f"{recipe}.py")
-                for recipe in _all_of(package / "__init__.py")
+                for recipe in _names_of(package / "__init__.py")
             ),
         )
-        for name in _all_of(ROOT / "__init__.py")
+        for name in _names_of(ROOT / "__init__.py")
         for package in [ROOT / name]
     ]
 
@@ -179,7 +199,12 @@ def find(name: str) -> Recipe:
     raise UnknownRecipeError(name, list(dict.fromkeys(matches)))
 
 
-def _all_of(path: Path) -> list[str]:
+def _names_of(path: Path) -> list[str]:
+    """Return what ``__all__`` of the module in *path* lists."""
+    return list(ast.literal_eval(_all_of(path)))
+
+
+def _all_of(path: Path) -> ast.expr:
     """Return the literal ``__all__`` of the module in *path*."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         match node:
@@ -191,7 +216,7 @@ def _all_of(path: Path) -> list[str]:
                     target=ast.Name(id="__all__"), value=ast.expr() as value
                 )
             ):
-                return list(ast.literal_eval(value))
+                return value
     raise ValueError(f"{path} has no __all__")
 
 

@@ -61,6 +61,18 @@ def test_every_module_of_a_chapter_has_its_place_in_the_order() -> None:
         assert sorted(listed) == sorted(modules)
 
 
+def test_the_groups_of_a_chapter_hold_each_recipe_once_in_order() -> None:
+    for chapter in catalogue.chapters():
+        grouped = [one for group in chapter.groups.values() for one in group]
+        assert grouped == list(chapter.recipes)
+
+
+def test_a_chapter_of_more_than_ten_recipes_names_its_groups() -> None:
+    for chapter in catalogue.chapters():
+        if len(chapter.recipes) > 10:
+            assert all(chapter.groups)
+
+
 def test_every_package_is_a_chapter() -> None:
     packages = {
         path.parent.name for path in catalogue.ROOT.glob("*/__init__.py")

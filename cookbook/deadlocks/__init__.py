@@ -51,6 +51,7 @@ starvation
 """
 
 __all__ = [
+    # Locks
     "lock_ordering",
     "lock_timeout",
     "self_deadlock",
@@ -58,10 +59,12 @@ __all__ = [
     "one_big_lock",
     "dining_philosophers",
     "livelock_and_starvation",
+    # Without a lock in sight
     "nested_submit",
     "join_before_drain",
     "fork_with_threads",
     "async_deadlock",
+    # Find it
     "detect_a_cycle",
     "find_where_it_hangs",
 ]

@@ -51,28 +51,32 @@ future
 """
 
 __all__ = [
+    # Jobs and their results
     "thread_pool",
     "thread_results",
     "as_completed",
     "bounded_map",
     "pool_timeouts",
+    "code_that_releases_the_gil",
+    # Shared state
     "shared_counter",
     "check_then_act",
     "what_needs_a_lock",
     "reentrant_lock",
     "initialise_once",
     "immutable_snapshot",
+    "thread_local_state",
+    "objects_bound_to_a_thread",
+    # Waiting for one another
     "condition",
     "limit_concurrency",
     "barrier",
     "readers_and_writers",
     "producer_consumer",
     "pipeline",
-    "thread_local_state",
-    "objects_bound_to_a_thread",
-    "stop_a_thread",
-    "ctrl_c_threads",
+    # Errors and the end
     "background_exceptions",
     "run_periodically",
-    "code_that_releases_the_gil",
+    "stop_a_thread",
+    "ctrl_c_threads",
 ]
