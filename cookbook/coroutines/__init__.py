@@ -38,9 +38,34 @@ cancellation
 timeout
     a cancellation that comes when a time is over, and is raised as
     :exc:`TimeoutError`.
+thread-safe call
+    a call that another thread may make, and that wakes the event loop.
+background loop
+    an event loop in a thread of its own, for synchronous code.
+runner
+    keeps one event loop open for several calls from synchronous code.
+default pool
+    the threads that an event loop uses for :func:`asyncio.to_thread`.
+graceful shutdown
+    taking no new work, finishing what is under way, and ending by a deadline.
+process group
+    a program and those that it started, which can be sent one signal together.
 debug mode
     asyncio's slower mode, which reports steps that take too long and
     coroutines that nobody awaited.
 """
 
-__all__ = ["blocking_call", "run_together"]
+__all__ = [
+    # Tasks
+    "run_together",
+    # Blocking code
+    "blocking_call",
+    "to_thread",
+    # Resources
+    "subprocesses",
+    "graceful_shutdown",
+    # From and to synchronous code
+    "run_from_sync",
+    "background_loop",
+    "call_from_thread",
+]

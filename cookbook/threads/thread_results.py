@@ -12,10 +12,10 @@ either waits, then returns the value or raises the error where you ask.
 :trap: every build
 :told by: pytest, ``PytestUnhandledThreadExceptionWarning``: make it an error
     with ``-W error::pytest.PytestUnhandledThreadExceptionWarning``
-:search: return value of a thread, get result from thread, join returns None,
-    exception in a thread, catch thread exception in the caller, future.result,
-    threading.excepthook, is_alive, join with timeout, what is join for,
-    "Exception in thread Thread-1 (f):",
+:search: return value from thread, return value of a thread, get result from
+    thread, join returns None, exception in a thread, catch thread exception in
+    the caller, future.result, threading.excepthook, is_alive, join with
+    timeout, what is join for, "Exception in thread Thread-1 (f):",
     "RuntimeError: cannot join thread before it is started",
     "PytestUnhandledThreadExceptionWarning: Exception in thread"
 
