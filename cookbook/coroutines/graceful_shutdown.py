@@ -32,6 +32,9 @@ Prefer instead
     ``trio.open_signal_receiver``. With worker processes the parent's handler
     sets a :class:`multiprocessing.Event` that they look at between two jobs;
     the parent calls ``join(timeout)``, then ``terminate()``, then ``kill()``.
+    It joins in short steps: a signal that comes just before a call that waits
+    is handled when that call returns (:mod:`signal`, "Execution of Python
+    signal handlers").
 
 Pitfalls
     - Keep *grace* shorter than the time until SIGKILL: 10 seconds with

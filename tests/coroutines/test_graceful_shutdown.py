@@ -418,7 +418,7 @@ print(asyncio.run(run_until_signal(serve)))
 
 
 WORKERS = """
-import multiprocessing, signal, sys
+import multiprocessing, signal, time
 
 def work(stop, ready, sent):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -435,7 +435,9 @@ if __name__ == "__main__":
     worker.start()
     ready.acquire()
     print("ready", flush=True)
-    worker.join(30)
+    deadline = time.monotonic() + 30
+    while worker.is_alive() and time.monotonic() < deadline:
+        worker.join(0.05)
     if worker.is_alive():
         worker.terminate()
         worker.join(5)
