@@ -53,18 +53,23 @@ process group
 debug mode
     asyncio's slower mode, which reports steps that take too long and
     coroutines that nobody awaited.
+background task
+    a task whose result nobody awaits.
+exception handler
+    what an event loop calls with an error that nobody caught.
 """
 
 __all__ = [
     # Tasks
     "run_together",
+    "lost_task",
     # Blocking code
     "blocking_call",
     "to_thread",
     # Resources
     "subprocesses",
     "graceful_shutdown",
-    # From and to synchronous code
+    # Loops, threads and tests
     "run_from_sync",
     "background_loop",
     "call_from_thread",
