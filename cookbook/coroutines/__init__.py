@@ -63,6 +63,7 @@ __all__ = [
     # Tasks
     "run_together",
     "lost_task",
+    "forgotten_await",
     # Blocking code
     "blocking_call",
     "to_thread",
