@@ -57,6 +57,12 @@ background task
     a task whose result nobody awaits.
 exception handler
     what an event loop calls with an error that nobody caught.
+async context manager
+    what ``async with`` takes: it awaits as it opens something, and as it
+    closes it.
+async generator
+    an ``async def`` function with ``yield``, or what a call of it returns: it
+    can await between its items.
 """
 
 __all__ = [
@@ -68,6 +74,8 @@ __all__ = [
     "blocking_call",
     "to_thread",
     # Resources
+    "async_context",
+    "async_generators",
     "subprocesses",
     "graceful_shutdown",
     # Loops, threads and tests
