@@ -63,6 +63,8 @@ async context manager
 async generator
     an ``async def`` function with ``yield``, or what a call of it returns: it
     can await between its items.
+loop lag
+    how much later than asked for the event loop comes back to a task.
 """
 
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     # Blocking code
     "blocking_call",
     "to_thread",
+    "find_what_blocks",
     # Resources
     "async_context",
     "async_generators",
