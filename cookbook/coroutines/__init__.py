@@ -65,6 +65,9 @@ async generator
     can await between its items.
 loop lag
     how much later than asked for the event loop comes back to a task.
+top-level await
+    ``await`` outside a function, which a notebook and ``python -m asyncio``
+    allow.
 """
 
 __all__ = [
@@ -85,4 +88,5 @@ __all__ = [
     "run_from_sync",
     "background_loop",
     "call_from_thread",
+    "notebook_and_repl",
 ]
