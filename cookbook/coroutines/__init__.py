@@ -73,6 +73,7 @@ top-level await
 __all__ = [
     # Tasks
     "run_together",
+    "stop_a_group_early",
     "lost_task",
     "forgotten_await",
     # Blocking code
