@@ -68,6 +68,10 @@ loop lag
 top-level await
     ``await`` outside a function, which a notebook and ``python -m asyncio``
     allow.
+framing
+    saying where a message ends in a stream of bytes.
+drain
+    to wait until what was written has been taken, or nearly so.
 """
 
 __all__ = [
@@ -83,6 +87,7 @@ __all__ = [
     # Resources
     "async_context",
     "async_generators",
+    "streams",
     "subprocesses",
     "graceful_shutdown",
     # Loops, threads and tests
