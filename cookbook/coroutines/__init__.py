@@ -72,6 +72,9 @@ framing
     saying where a message ends in a stream of bytes.
 drain
     to wait until what was written has been taken, or nearly so.
+deadline
+    the moment by which something has to be done, on the clock of the event
+    loop.
 """
 
 __all__ = [
@@ -80,6 +83,8 @@ __all__ = [
     "stop_a_group_early",
     "lost_task",
     "forgotten_await",
+    # Time and cancellation
+    "timeouts",
     # Blocking code
     "blocking_call",
     "to_thread",
