@@ -28,6 +28,8 @@ from cookbook import catalogue
 
 # Where the standard library defines a class: the name its manual has.
 DOCUMENTED = {
+    "_asyncio.Future": "asyncio.Future",
+    "_asyncio.Task": "asyncio.Task",
     "concurrent.futures._base.Future": "concurrent.futures.Future",
     "multiprocessing.process.BaseProcess": "multiprocessing.Process",
     "multiprocessing.queues.Queue": "multiprocessing.Queue",
