@@ -75,6 +75,8 @@ drain
 deadline
     the moment by which something has to be done, on the clock of the event
     loop.
+eager task
+    a task that starts inside ``create_task``, before the loop comes round.
 """
 
 __all__ = [
@@ -100,4 +102,5 @@ __all__ = [
     "background_loop",
     "call_from_thread",
     "notebook_and_repl",
+    "eager_tasks",
 ]
