@@ -77,6 +77,8 @@ deadline
     loop.
 eager task
     a task that starts inside ``create_task``, before the loop comes round.
+back-pressure
+    what makes a fast producer wait for slow consumers.
 """
 
 __all__ = [
@@ -91,6 +93,8 @@ __all__ = [
     "blocking_call",
     "to_thread",
     "find_what_blocks",
+    # Sharing
+    "queues",
     # Resources
     "async_context",
     "async_generators",
