@@ -79,6 +79,8 @@ eager task
     a task that starts inside ``create_task``, before the loop comes round.
 back-pressure
     what makes a fast producer wait for slow consumers.
+cancellation request
+    what ``cancel()`` leaves with a task; ``uncancel()`` takes one back.
 """
 
 __all__ = [
@@ -89,6 +91,7 @@ __all__ = [
     "forgotten_await",
     # Time and cancellation
     "timeouts",
+    "cancellation",
     # Blocking code
     "blocking_call",
     "to_thread",
