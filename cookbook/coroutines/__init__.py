@@ -81,6 +81,9 @@ back-pressure
     what makes a fast producer wait for slow consumers.
 cancellation request
     what ``cancel()`` leaves with a task; ``uncancel()`` takes one back.
+worker process
+    a process that computes for the one that started it, with an interpreter
+    and a memory of its own.
 """
 
 __all__ = [
@@ -95,6 +98,7 @@ __all__ = [
     # Blocking code
     "blocking_call",
     "to_thread",
+    "cpu_bound",
     "find_what_blocks",
     # Sharing
     "queues",
