@@ -84,6 +84,8 @@ cancellation request
 worker process
     a process that computes for the one that started it, with an interpreter
     and a memory of its own.
+shield
+    what keeps a cancellation of the caller away from the task that it awaits.
 """
 
 __all__ = [
@@ -95,6 +97,7 @@ __all__ = [
     # Time and cancellation
     "timeouts",
     "cancellation",
+    "shield",
     # Blocking code
     "blocking_call",
     "to_thread",
