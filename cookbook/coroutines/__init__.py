@@ -91,6 +91,7 @@ shield
 __all__ = [
     # Tasks
     "run_together",
+    "task_groups",
     "stop_a_group_early",
     "lost_task",
     "forgotten_await",
