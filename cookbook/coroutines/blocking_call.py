@@ -14,11 +14,9 @@ loop runs the other tasks meanwhile.
 :told by: ruff ASYNC251
 :search: asyncio with a blocking library, use requests in asyncio, time.sleep
     in async def, to_thread, asyncio.to_thread vs run_in_executor, call sync
-    from async, event loop blocked, slow callback, find the call that blocks
-    the event loop, "Executing <Task", "took 0.200 seconds", "RuntimeError:
-    Non-thread-safe operation invoked on an event loop other than the current
-    one", FastAPI runs calls in serial, async def endpoint blocks, ASYNC251,
-    asyncify
+    from async, event loop blocked, asyncify, sync_to_async, FastAPI runs
+    calls in serial, async def endpoint blocks, ASYNC251,
+    "SynchronousOnlyOperation: You cannot call this from an async context"
 
 Use this when
     a library has no asynchronous version and its calls wait for something
@@ -27,23 +25,26 @@ Use this when
 Prefer instead
     an asynchronous library where there is one (``httpx``, ``asyncpg``): it
     needs no thread for each call that waits.
-    :meth:`asyncio.loop.run_in_executor` to choose the pool yourself; it takes
-    no keyword arguments, and does not run each call in the caller's context
-    as ``to_thread`` does: a thread of the pool starts with an empty context
-    or, where ``sys.flags.thread_inherit_context`` is 1 (by default on
-    free-threaded builds from 3.14), with that of the call that it was started
-    for; :mod:`cookbook.threads.thread_local_state` has the cure. With the
-    GIL, a process pool for CPU-bound work: :mod:`cookbook.threads.thread_pool`
-    shows that threads share one core.
+    ``loop.run_in_executor(pool, function)`` to choose the pool:
+    :mod:`cookbook.coroutines.to_thread`.
+    A process pool for CPU-bound work: with the GIL threads share one core
+    (:mod:`cookbook.coroutines.cpu_bound`).
 
 Pitfalls
-    - The calls share one pool, and it runs ``min(32, CPUs + 4)`` of them at
-      once; the next call waits until one of them has returned.
+    - :mod:`cookbook.coroutines.find_what_blocks` shows which call blocks.
     - What you hand over runs in another thread: it must be thread-safe, and
-      must not touch the loop or its tasks. Only the debug mode notices, and
-      raises ``RuntimeError: Non-thread-safe operation``.
+      must not touch the loop or its tasks
+      (:mod:`cookbook.coroutines.call_from_thread`).
+    - The calls share one pool of ``min(32, CPUs + 4)`` threads; the next call
+      waits until one of them has returned.
     - An ``async def`` handler of a web server that blocks makes all requests
-      wait for one another, however many tasks the server starts.
+      wait for one another. In FastAPI and Starlette, write it with ``def``:
+      it then runs in a thread of anyio's pool, which has 40 by default
+      (documented: Starlette, *Thread Pool*).
+    - Django refuses the call: ``SynchronousOnlyOperation: You cannot call
+      this from an async context``. Use the asynchronous methods (``aget``,
+      ``async for``) or ``await sync_to_async(function)()`` (documented:
+      Django's manual, *Asynchronous support*).
 
 If a job raises
     the await raises the same exception.
@@ -55,12 +56,11 @@ If it takes too long
     before the call has returned.
 
 On cancellation
-    the await raises :exc:`asyncio.CancelledError` at once. A thread cannot be
-    cancelled: its call goes on, and :func:`asyncio.run` waits for it before
-    it returns: without a limit in Python 3.11, for 300 seconds at most from
-    3.12.3 (in 3.12.0 to 3.12.2 the limit has no effect, CPython issue
-    111358). Then it warns ``The executor did not finishing joining its
-    threads``, and the interpreter still waits for the call at its end.
+    the await raises :exc:`asyncio.CancelledError` at once, and the thread's
+    call goes on (:mod:`cookbook.coroutines.to_thread` asks it to stop).
+    :func:`asyncio.run` waits for it before it returns: up to 3.12.2 without a
+    limit, later for 300 seconds at most. Then it warns ``The executor did not
+    finishing joining its threads``, and the interpreter still waits.
 
 On Ctrl-C
     :func:`asyncio.run` cancels the main task, waits until the thread's call
@@ -142,9 +142,7 @@ async def async_method_blocked(seconds: float = 0.1) -> None:
         ``async def`` makes nothing asynchronous: a coroutine gives way only
         where it awaits something that is not ready. This one never does, so
         no task of the loop runs, no timeout fires and no connection is
-        accepted until the call returns. asyncio's debug mode
-        (``asyncio.run(main(), debug=True)``) logs each step that takes longer
-        than 0.1 seconds: ``Executing <Task ...> took 0.200 seconds``.
+        accepted until the call returns.
     """
     if not 0 <= seconds < math.inf:
         raise ValueError(f"seconds must be 0 or more, not {seconds!r}")

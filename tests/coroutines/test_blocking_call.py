@@ -1,11 +1,7 @@
 """What the recipe says of blocking calls, shown to be so."""
 
 import asyncio
-import contextvars
-import logging
 import math
-import os
-import re
 import signal
 import subprocess
 import sys
@@ -23,24 +19,6 @@ METHODS = [
     blocking_call.async_method_not_blocked,
     blocking_call.async_method_blocked,
 ]
-USER = contextvars.ContextVar("user", default="nobody")
-TWO_CALLERS = """
-import asyncio, contextvars
-from concurrent.futures import ThreadPoolExecutor
-
-USER = contextvars.ContextVar("user", default="nobody")
-
-async def main():
-    loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        USER.set("me")
-        first = await loop.run_in_executor(pool, USER.get)
-        USER.set("you")
-        second = await loop.run_in_executor(pool, USER.get)
-    print(first, second, await asyncio.to_thread(USER.get))
-
-asyncio.run(main())
-"""
 
 
 class BlockingCall:
@@ -266,121 +244,6 @@ def test_ctrl_c_ends_the_await_and_run_waits_for_the_thread() -> None:
     assert call.log == ["main has ended", "the call returns"]
 
 
-def test_the_debug_mode_of_asyncio_logs_the_step_that_blocks(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async def main() -> float:
-        await blocking_call.async_method_blocked(0.2)
-        return asyncio.get_running_loop().slow_callback_duration
-
-    with caplog.at_level(logging.WARNING, logger="asyncio"):
-        assert asyncio.run(main(), debug=True) == 0.1
-    pattern = r"Executing <Task .*main\(\).*> took \d+\.\d{3} seconds"
-    assert any(re.match(pattern, message) for message in caplog.messages)
-
-
-def test_to_thread_runs_at_most_32_or_cpus_plus_4_calls_at_once() -> None:
-    cpus = getattr(os, "process_cpu_count", os.cpu_count)() or 1
-    limit = min(32, cpus + 4)
-    lock = threading.Lock()
-    started = threading.Semaphore(0)
-    may_return = threading.Event()
-    running = most = 0
-
-    def call() -> None:
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
-        started.release()
-        may_return.wait(timeout=10)
-        with lock:
-            running -= 1
-
-    def let_return_when_full() -> None:
-        for _ in range(limit):
-            started.acquire(timeout=10)
-        may_return.set()
-
-    async def main() -> None:
-        watcher = threading.Thread(target=let_return_when_full)
-        watcher.start()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(limit + 3):
-                group.create_task(asyncio.to_thread(call))
-        watcher.join()
-
-    asyncio.run(main())
-    assert most == limit
-
-
-def test_to_thread_passes_context_on_and_an_executors_thread_keeps_its() -> (
-    None
-):
-    async def main() -> list[str]:
-        loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            await loop.run_in_executor(pool, USER.get)  # starts its thread
-            USER.set("me")
-            return [
-                await asyncio.to_thread(USER.get),
-                await loop.run_in_executor(pool, USER.get),
-            ]
-
-    assert asyncio.run(main()) == ["me", "nobody"]
-
-
-@pytest.mark.parametrize("inherit", [0, 1])
-@pytest.mark.skipif(
-    sys.version_info < (3, 14), reason="the flag exists from 3.14"
-)
-def test_an_executors_thread_that_inherits_keeps_its_first_callers_context(
-    inherit: int,
-) -> None:
-    option = f"thread_inherit_context={inherit}"
-    process = subprocess.run(
-        [sys.executable, "-X", option, "-c", TWO_CALLERS],
-        capture_output=True,
-        check=True,
-        text=True,
-        timeout=60,
-    )
-    empty, inherited = "nobody nobody you\n", "me me you\n"
-    assert process.stdout == (inherited if inherit else empty)
-
-
-def test_to_thread_passes_keywords_on_and_run_in_executor_refuses_them() -> (
-    None
-):
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        assert await asyncio.to_thread(int, "ff", base=16) == 255
-        with pytest.raises(TypeError, match="base"):
-            loop.run_in_executor(None, int, "ff", base=16)  # type: ignore[call-arg]
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize("debug", [True, False])
-def test_only_the_debug_mode_notices_a_thread_that_touches_the_loop(
-    *, debug: bool
-) -> None:
-    called: list[int] = []
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        await asyncio.to_thread(loop.call_soon, called.append, 1)
-        await asyncio.sleep(0)
-
-    if debug:
-        message = "^Non-thread-safe operation invoked on an event loop other"
-        with pytest.raises(RuntimeError, match=message):
-            asyncio.run(main(), debug=True)
-    else:
-        asyncio.run(main(), debug=False)
-    assert called == ([] if debug else [1])
-
-
 def test_requests_to_a_handler_that_blocks_wait_for_one_another() -> None:
     log = []
 
@@ -396,3 +259,22 @@ def test_requests_to_a_handler_that_blocks_wait_for_one_another() -> None:
 
     asyncio.run(main())
     assert log == ["a starts", "a ends", "b starts", "b ends"]
+
+
+def test_the_thread_pool_of_anyio_has_40_threads_by_default() -> None:
+    anyio = pytest.importorskip("anyio", reason="what the pitfall is about")
+
+    async def main() -> float:
+        limiter = anyio.to_thread.current_default_thread_limiter()
+        return float(limiter.total_tokens)
+
+    assert asyncio.run(main()) == 40
+
+
+def test_the_call_can_be_given_to_a_pool_of_your_own() -> None:
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            return await loop.run_in_executor(pool, int, "5")
+
+    assert asyncio.run(main()) == 5
