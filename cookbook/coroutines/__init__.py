@@ -105,6 +105,7 @@ __all__ = [
     "cpu_bound",
     "find_what_blocks",
     # Sharing
+    "async_lock",
     "queues",
     # Resources
     "async_context",
