@@ -86,6 +86,8 @@ worker process
     and a memory of its own.
 shield
     what keeps a cancellation of the caller away from the task that it awaits.
+drift
+    what is added to each period, so that the turns come later and later.
 """
 
 __all__ = [
@@ -99,6 +101,7 @@ __all__ = [
     "timeouts",
     "cancellation",
     "shield",
+    "periodic_task",
     # Blocking code
     "blocking_call",
     "to_thread",
