@@ -94,6 +94,7 @@ __all__ = [
     # Tasks
     "run_together",
     "task_groups",
+    "gather_results",
     "stop_a_group_early",
     "lost_task",
     "forgotten_await",
