@@ -30,6 +30,7 @@ from cookbook import catalogue
 DOCUMENTED = {
     "_asyncio.Future": "asyncio.Future",
     "_asyncio.Task": "asyncio.Task",
+    "asyncio.locks.Semaphore": "asyncio.Semaphore",
     "concurrent.futures._base.Future": "concurrent.futures.Future",
     "multiprocessing.process.BaseProcess": "multiprocessing.Process",
     "multiprocessing.queues.Queue": "multiprocessing.Queue",
