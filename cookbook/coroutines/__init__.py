@@ -88,6 +88,17 @@ shield
     what keeps a cancellation of the caller away from the task that it awaits.
 drift
     what is added to each period, so that the turns come later and later.
+semaphore
+    a number of places; a task takes one, or waits until another gives one
+    back.
+back-off
+    pauses between attempts that grow each time.
+jitter
+    a random part of a pause, so that many clients do not come back together.
+hedged request
+    a second request for the same thing, sent when the first takes long.
+context variable
+    a variable with a value for each task.
 """
 
 __all__ = [
@@ -95,13 +106,17 @@ __all__ = [
     "run_together",
     "task_groups",
     "gather_results",
+    "first_result",
     "stop_a_group_early",
+    "limit_concurrency",
+    "rate_limit",
     "lost_task",
     "forgotten_await",
     # Time and cancellation
     "timeouts",
     "cancellation",
     "shield",
+    "retry",
     "periodic_task",
     # Blocking code
     "blocking_call",
@@ -111,6 +126,7 @@ __all__ = [
     # Sharing
     "async_lock",
     "queues",
+    "context_variables",
     # Resources
     "async_context",
     "async_generators",
