@@ -43,7 +43,7 @@ QUERIES = {
     "SQLite objects created in a thread": "threads/objects_bound_to_a_thread",
     "Semaphore released too many times": "threads/limit_concurrency",
     "BrokenBarrierError": "threads/barrier",
-    "contextvar in a thread": "threads/thread_local_state",
+    "contextvar in a thread": "coroutines/context_variables",
     "dining philosophers": "deadlocks/dining_philosophers",
     "attach debugger to running process": "deadlocks/find_where_it_hangs",
     "pytest thread leak": "testing/no_leaks",
