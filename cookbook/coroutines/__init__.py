@@ -99,6 +99,11 @@ hedged request
     a second request for the same thing, sent when the first takes long.
 context variable
     a variable with a value for each task.
+loop factory
+    a function that makes the event loop.
+event loop policy
+    a setting of the whole program that says which loop is made; deprecated
+    from 3.14.
 """
 
 __all__ = [
@@ -138,5 +143,6 @@ __all__ = [
     "background_loop",
     "call_from_thread",
     "notebook_and_repl",
+    "policies_and_loops",
     "eager_tasks",
 ]
