@@ -3,6 +3,7 @@
 import gc
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from tests.exploring import Explore
 settings.register_profile("book", deadline=None)
 settings.load_profile("book")
 
+RECIPES = Path(__file__).with_name("cookbook")
 GRACE = 10.0  # seconds that an ended thread or process gets to be gone
 
 
@@ -66,7 +68,16 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out of each doctest the outputs of other builds."""
+    """Leave out of each doctest the outputs of other builds.
+
+    In a recipe only the doctests are tests: a test case there is an example.
+    """
+    items[:] = [
+        item
+        for item in items
+        if isinstance(item, pytest.DoctestItem)
+        or RECIPES not in item.path.parents
+    ]
     for item in items:
         if isinstance(item, pytest.DoctestItem) and item.dtest is not None:
             item.dtest.examples = [

@@ -145,4 +145,5 @@ __all__ = [
     "notebook_and_repl",
     "policies_and_loops",
     "eager_tasks",
+    "async_tests",
 ]
