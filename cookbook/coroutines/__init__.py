@@ -143,6 +143,7 @@ __all__ = [
     "background_loop",
     "call_from_thread",
     "notebook_and_repl",
+    "one_loop_per_thread",
     "policies_and_loops",
     "eager_tasks",
     "async_tests",
