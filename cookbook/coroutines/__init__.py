@@ -104,6 +104,9 @@ loop factory
 event loop policy
     a setting of the whole program that says which loop is made; deprecated
     from 3.14.
+condition
+    a lock with a queue of tasks that wait until the state it protects has
+    changed.
 """
 
 __all__ = [
@@ -111,6 +114,7 @@ __all__ = [
     "run_together",
     "task_groups",
     "gather_results",
+    "as_they_finish",
     "first_result",
     "stop_a_group_early",
     "limit_concurrency",
@@ -131,6 +135,7 @@ __all__ = [
     # Sharing
     "async_lock",
     "queues",
+    "events_and_conditions",
     "context_variables",
     # Resources
     "async_context",
