@@ -119,6 +119,7 @@ __all__ = [
     "stop_a_group_early",
     "limit_concurrency",
     "rate_limit",
+    "fetch_many",
     "lost_task",
     "forgotten_await",
     # Time and cancellation
