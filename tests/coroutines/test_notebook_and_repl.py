@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -295,11 +296,19 @@ def test_a_cancellation_arrives_at_the_next_await_of_the_caller() -> None:
     assert log == ["goes on", "cancelled"]
 
 
-def press_ctrl_c() -> None:
-    """Send SIGINT to the main thread, from another."""
+def press_ctrl_c(has_arrived: Callable[[], object]) -> None:
+    """Send SIGINT to the main thread; after a second, once more.
+
+    One that comes just before a wait is handled when the wait is over.
+    """
     main_thread = threading.main_thread().ident
     assert main_thread
-    signal.pthread_kill(main_thread, signal.SIGINT)
+    for turn in range(10_000):
+        if has_arrived():
+            return
+        if turn % 1000 == 0:
+            signal.pthread_kill(main_thread, signal.SIGINT)
+        time.sleep(0.001)
 
 
 @pytest.fixture
@@ -315,49 +324,59 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return event
 
 
-def waiting(
-    log: list[str], begin: Callable[[], None]
-) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Return a coroutine function that waits, and logs how it ends."""
+class Waiting:
+    """A coroutine that waits, while a thread presses Ctrl-C.
 
-    async def wait() -> None:
-        begin()
+    Args:
+        press: What the thread calls, with a function that tells whether the
+            coroutine has been cancelled.
+    """
+
+    def __init__(self, press: Callable[[Callable[[], bool]], object]) -> None:
+        self.log: list[str] = []
+        self.is_cancelled = threading.Event()
+        self.thread = threading.Thread(
+            target=press, args=(self.is_cancelled.is_set,)
+        )
+
+    async def wait(self) -> None:
+        """Wait until it is cancelled; clean up."""
+        self.thread.start()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
+            self.is_cancelled.set()
             await asyncio.sleep(0.001)
-            log.append("has cleaned up")
+            self.log.append("has cleaned up")
             raise
-
-    return wait
 
 
 @posix
 def test_ctrl_c_raises_when_the_coroutine_has_cleaned_up(
     waits: threading.Event,
 ) -> None:
-    log: list[str] = []
-
-    def press_once_it_waits() -> None:
+    def press(is_cancelled: Callable[[], bool]) -> None:
         assert waits.wait(timeout=10)
-        press_ctrl_c()
+        press_ctrl_c(is_cancelled)
 
+    waiting = Waiting(press)
     with pytest.raises(KeyboardInterrupt):
-        run_anywhere(waiting(log, press_once_it_waits))
-    assert log == ["has cleaned up"]
+        run_anywhere(waiting.wait)
+    assert waiting.log == ["has cleaned up"]
+    waiting.thread.join()
 
 
 @posix
 def test_under_asyncio_run_the_first_ctrl_c_cancels_the_caller_only() -> None:
     log: list[str] = []
 
-    async def some_time() -> None:
-        press_ctrl_c()
+    async def some_time(task: asyncio.Task[None]) -> None:
+        press_ctrl_c(task.cancelling)
         await asyncio.sleep(0.001)
         log.append("goes on")
 
     async def cell() -> None:
-        run_anywhere(some_time)
+        run_anywhere(some_time, asyncio.current_task())
         try:
             await asyncio.sleep(10)
         except asyncio.CancelledError:
@@ -373,22 +392,22 @@ def test_under_asyncio_run_the_first_ctrl_c_cancels_the_caller_only() -> None:
 def test_under_asyncio_run_a_second_ctrl_c_interrupts_the_call(
     waits: threading.Event,
 ) -> None:
-    log: list[str] = []
-    first = threading.Event()
+    callers: list[asyncio.Task[None]] = []
+
+    def press(is_cancelled: Callable[[], bool]) -> None:
+        assert waits.wait(timeout=10)
+        press_ctrl_c(callers[0].cancelling)
+        press_ctrl_c(is_cancelled)
+
+    waiting = Waiting(press)
 
     async def cell() -> None:
         task = asyncio.current_task()
         assert task
-
-        def press_twice() -> None:
-            assert waits.wait(timeout=10)
-            press_ctrl_c()
-            while not task.cancelling():
-                first.wait(0.001)
-            press_ctrl_c()
-
-        run_anywhere(waiting(log, press_twice))
+        callers.append(task)
+        run_anywhere(waiting.wait)
 
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(cell())
-    assert log == ["has cleaned up"]
+    assert waiting.log == ["has cleaned up"]
+    waiting.thread.join()
