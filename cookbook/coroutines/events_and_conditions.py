@@ -15,7 +15,7 @@ what happens once and stays so.
     notify_all, wait_for predicate, lost wake-up, event set and clear, wait for
     a flag, poll with sleep, ASYNC110, set an event from a thread,
     "RuntimeError: cannot wait on un-acquired lock", "RuntimeError: cannot
-    notify on un-acquired lock", BrokenBarrierError, one value for many tasks
+    notify on un-acquired lock", one value for many tasks
 
 Use this when
     tasks wait for a state that others bring about: enough in stock, a free
