@@ -147,7 +147,7 @@ async def show(
     run: Callable[[Callable[[], Awaitable[str]]], Coroutine[Any, Any, object]],
 ) -> None:
     """Run calls that fail for a moment, by a bug, and are cancelled."""
-    trouble, bug = ConnectionError(), KeyError("nmae")
+    trouble, bug = ConnectionError(), KeyError("prime")
     for failures in ([trouble, trouble], [bug] * 9, [None]):
         server = Server(*failures)
         task = asyncio.create_task(run(server.call))

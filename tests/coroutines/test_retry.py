@@ -59,8 +59,8 @@ def test_the_error_of_the_last_attempt_goes_to_the_caller(
 
 
 def test_another_error_goes_to_the_caller_at_once() -> None:
-    server = Server(OSError(), KeyError("nmae"), OSError())
-    with pytest.raises(KeyError, match="nmae"):
+    server = Server(OSError(), KeyError("prime"), OSError())
+    with pytest.raises(KeyError, match="prime"):
         run_in_virtual_time(retry(server.call, on=(OSError, ValueError)))
     assert server.calls == 2
 
@@ -298,6 +298,6 @@ def test_a_timeout_around_a_bare_except_is_not_heeded() -> None:
 
 
 def test_a_bare_except_tries_a_bug_again_and_hides_it() -> None:
-    server = Server(*[KeyError("nmae")] * 9)
+    server = Server(*[KeyError("prime")] * 9)
     assert run_in_virtual_time(broken_retry(server.call)) is None
     assert server.calls == 5
