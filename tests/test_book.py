@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from cookbook import catalogue, forms
 from tests.exploring import BUILDS as RECORDED_BUILDS
 from tests.exploring import RECORDED
+from tests.linting import ruff
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 TESTS = Path(__file__).parent
@@ -261,25 +261,11 @@ def test_nothing_is_recorded_of_a_recipe_that_is_not_there() -> None:
 
 @every_trap
 def test_the_linter_reports_what_it_is_said_to_report(
-    recipe: catalogue.Recipe, tmp_path: Path
+    recipe: catalogue.Recipe,
 ) -> None:
     told_by = recipe.fields.get("told by", "")
-    trap = tmp_path / "trap.py"
-    right = tmp_path / "recipe.py"
-    trap.write_text(forms.program(recipe.source, "broken_main"))
-    right.write_text(forms.program(recipe.source, "main"))
+    trap = forms.program(recipe.source, "broken_main")
+    right = forms.program(recipe.source, "main")
     for code in re.findall(r"ruff ([A-Z]+\d+)", told_by):
-        assert linted(trap, code), f"{code} is not reported"
-        assert not linted(right, code), f"{code} is reported on the right way"
-
-
-def linted(path: Path, code: str) -> bool:
-    command = [sys.executable, "-m", "ruff", "check", "--isolated", "-q"]
-    run = subprocess.run(
-        [*command, "--select", code, str(path)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode in (0, 1), run.stderr
-    return code in run.stdout
+        assert ruff(trap, code), f"{code} is not reported"
+        assert not ruff(right, code), f"{code} is reported on the right way"

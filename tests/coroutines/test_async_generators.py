@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import gc
-import shutil
 import signal
-import subprocess
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -13,7 +11,6 @@ from collections.abc import (
     Callable,
     Iterator,
 )
-from pathlib import Path
 
 import pytest
 
@@ -24,6 +21,7 @@ from cookbook.coroutines.async_generators import (
     search,
 )
 from cookbook.testing.without_sleeping import run_in_virtual_time
+from tests.linting import ruff
 
 BOTH = [first_match, broken_first_match]
 Find = Callable[..., Awaitable[object]]
@@ -377,24 +375,13 @@ def test_anyio_refuses_to_leave_a_cancel_scope_in_another_task() -> None:
     assert text in error
 
 
-def test_ruff_reports_a_yield_inside_a_task_group(tmp_path: Path) -> None:
-    ruff = shutil.which("ruff")
-    if ruff is None:
-        pytest.skip("ruff is not installed")
-    path = tmp_path / "shown.py"
-    path.write_text(
+def test_ruff_reports_a_yield_inside_a_task_group() -> None:
+    source = (
         "import asyncio\n\n\nasync def grouped():\n"
         "    async with asyncio.TaskGroup():\n        yield 1\n"
     )
-    command = [ruff, "check", "--isolated", "--preview", "--no-cache"]
-    command += ["--output-format", "json"]
-    run = subprocess.run(
-        [*command, "--select", "ASYNC119", str(path)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert "ASYNC119" in run.stdout, run.stderr
+    reported = ruff(source, "ASYNC119", "--preview")
+    assert reported == [("ASYNC119", "yield 1")]
 
 
 def test_two_tasks_cannot_use_one_generator_at_once() -> None:

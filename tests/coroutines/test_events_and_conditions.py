@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import subprocess
 import threading
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from cookbook.coroutines import events_and_conditions
 from cookbook.coroutines.events_and_conditions import BrokenStock, Stock
 from cookbook.testing.without_sleeping import run_in_virtual_time
+from tests.linting import ruff
 
 
 async def turns(count: int = 9) -> None:
@@ -202,11 +202,7 @@ def test_ruff_reports_a_loop_that_polls() -> None:
         "import asyncio\n\nREADY = []\n\n\nasync def wait() -> None:\n"
         "    while not READY:\n        await asyncio.sleep(0.1)\n"
     )
-    command = ["ruff", "check", "--isolated", "--select", "ASYNC110", "-"]
-    run = subprocess.run(
-        command, input=source, capture_output=True, text=True, check=False
-    )
-    assert "ASYNC110" in run.stdout
+    assert ruff(source, "ASYNC110") == [("ASYNC110", "while not READY:")]
 
 
 @pytest.mark.parametrize("number", [0, -2])
