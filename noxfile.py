@@ -109,7 +109,7 @@ def types(session: nox.Session) -> None:
     session.run("mypy", *session.posargs)
 
 
-@nox.session(python=PYTHONS)
+@nox.session(python=PYTHONS, allow_parallel=True)
 def tests(session: nox.Session) -> None:
     """Run the tests and every doctest; coroutines without debug mode too."""
     install(session, "tests")
@@ -195,6 +195,13 @@ def record(session: nox.Session) -> None:
     """Record what the tests find when they explore every schedule."""
     install(session, "tests")
     session.run("python", "-m", "pytest", "--record", *session.posargs)
+
+
+@nox.session(python=PYTHONS, default=False)
+def soak(session: nox.Session) -> None:
+    """Run tests many times on a busy machine: `-- 200 tests/processes`."""
+    install(session, "tests")
+    session.run("python", "-m", "tests.soak", *session.posargs)
 
 
 @nox.session(default=False)
