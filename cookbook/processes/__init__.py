@@ -54,4 +54,14 @@ main guard
     module from running it.
 """
 
-__all__ = ["pool_map", "executor_map", "main_guard", "start_methods"]
+__all__ = [
+    # First steps
+    "pool_map",
+    "executor_map",
+    "main_guard",
+    "start_methods",
+    # Handing out work
+    # When something fails
+    # What crosses the border
+    # Living in a system
+]
