@@ -61,6 +61,7 @@ __all__ = [
     "main_guard",
     "start_methods",
     # Handing out work
+    "several_arguments",
     # When something fails
     # What crosses the border
     # Living in a system
