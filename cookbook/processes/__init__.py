@@ -62,6 +62,7 @@ __all__ = [
     "start_methods",
     # Handing out work
     "several_arguments",
+    "worker_state",
     # When something fails
     # What crosses the border
     # Living in a system
