@@ -65,5 +65,6 @@ __all__ = [
     "worker_state",
     # When something fails
     # What crosses the border
+    "pickling",
     # Living in a system
 ]
