@@ -6,4 +6,11 @@ test forces it to fail on every supported Python. Everything the book shows is
 derived from these modules and has been run.
 """
 
-__all__ = ["threads", "coroutines", "processes", "deadlocks", "testing"]
+__all__ = [
+    "threads",
+    "coroutines",
+    "processes",
+    "parallel_threads",
+    "deadlocks",
+    "testing",
+]
