@@ -50,6 +50,8 @@ contention
 """
 
 __all__ = [
+    # Free-threaded builds
+    "is_the_gil_on",
     # Several interpreters
     "interpreter_pool",
 ]
