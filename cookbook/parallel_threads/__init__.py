@@ -52,6 +52,7 @@ contention
 __all__ = [
     # Free-threaded builds
     "is_the_gil_on",
+    "what_breaks_without_the_gil",
     # Several interpreters
     "interpreter_pool",
 ]
