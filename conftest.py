@@ -26,6 +26,9 @@ def nothing_left_behind() -> Iterator[None]:
     """Fail the test if a thread, process, task, block or file stays."""
     with no_leaks(grace=GRACE):
         yield
+    # What is left is the run's own, such as its reports. If each collection
+    # went through that again, the later half of a run would do little else.
+    gc.freeze()
 
 
 def pytest_configure() -> None:
