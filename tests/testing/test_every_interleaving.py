@@ -1,4 +1,5 @@
 import gc
+import os
 import queue
 import sys
 import threading
@@ -356,6 +357,23 @@ def test_locks_of_other_threads_stay_real_while_it_explores() -> None:
 
     every_interleaving(make)
     assert kinds == {type(threading.Lock()).__name__}
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="only Linux tells the cores"
+)
+def test_the_functions_run_on_one_core_and_the_caller_on_all_as_before() -> (
+    None
+):
+    before = os.sched_getaffinity(0)
+
+    def make() -> Setup:
+        cores: list[int] = []
+        work = [lambda: cores.append(len(os.sched_getaffinity(0)))] * 2
+        return work, lambda: tuple(cores)
+
+    assert set(every_interleaving(make)) == {(1, 1)}
+    assert os.sched_getaffinity(0) == before
 
 
 def test_a_collection_takes_no_step_of_its_own() -> None:
