@@ -109,7 +109,7 @@ def types(session: nox.Session) -> None:
     session.run("mypy", *session.posargs)
 
 
-@nox.session(python=PYTHONS, allow_parallel=True)
+@nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests and every doctest; coroutines without debug mode too."""
     install(session, "tests")
