@@ -63,6 +63,7 @@ __all__ = [
     # Handing out work
     "several_arguments",
     "worker_state",
+    "results_as_they_come",
     # When something fails
     # What crosses the border
     "pickling",
