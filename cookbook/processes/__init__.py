@@ -64,6 +64,7 @@ __all__ = [
     "several_arguments",
     "worker_state",
     "results_as_they_come",
+    "pool_or_executor",
     # When something fails
     # What crosses the border
     "pickling",
