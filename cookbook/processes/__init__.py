@@ -65,6 +65,7 @@ __all__ = [
     "worker_state",
     "results_as_they_come",
     "pool_or_executor",
+    "recycle_workers",
     # When something fails
     # What crosses the border
     "pickling",
