@@ -67,6 +67,7 @@ __all__ = [
     "pool_or_executor",
     "recycle_workers",
     # When something fails
+    "worker_exceptions",
     # What crosses the border
     "pickling",
     # Living in a system
