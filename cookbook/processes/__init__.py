@@ -68,6 +68,7 @@ __all__ = [
     "recycle_workers",
     # When something fails
     "worker_exceptions",
+    "dead_worker",
     # What crosses the border
     "pickling",
     # Living in a system
