@@ -71,5 +71,6 @@ __all__ = [
     "dead_worker",
     # What crosses the border
     "pickling",
+    "shared_memory",
     # Living in a system
 ]
