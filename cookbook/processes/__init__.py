@@ -72,5 +72,6 @@ __all__ = [
     # What crosses the border
     "pickling",
     "shared_memory",
+    "big_data",
     # Living in a system
 ]
