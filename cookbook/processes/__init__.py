@@ -73,5 +73,6 @@ __all__ = [
     "pickling",
     "shared_memory",
     "big_data",
+    "shared_counter_processes",
     # Living in a system
 ]
