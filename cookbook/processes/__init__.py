@@ -74,5 +74,6 @@ __all__ = [
     "shared_memory",
     "big_data",
     "shared_counter_processes",
+    "manager",
     # Living in a system
 ]
