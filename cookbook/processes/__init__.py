@@ -76,4 +76,5 @@ __all__ = [
     "shared_counter_processes",
     "manager",
     # Living in a system
+    "logging_from_workers",
 ]
