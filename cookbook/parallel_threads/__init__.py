@@ -53,6 +53,7 @@ __all__ = [
     # Free-threaded builds
     "is_the_gil_on",
     "what_breaks_without_the_gil",
+    "threads_that_scale",
     # Several interpreters
     "interpreter_pool",
 ]
