@@ -56,4 +56,5 @@ __all__ = [
     "threads_that_scale",
     # Several interpreters
     "interpreter_pool",
+    "interpreter_queues",
 ]
