@@ -23,6 +23,7 @@ from cookbook.parallel_threads.interpreter_pool import (
     primes_in,
 )
 from cookbook.primes import is_prime
+from cookbook.threads.code_that_releases_the_gil import lets_others_run
 
 # A type checker for 3.11 knows no interpreters.
 Pool: Any = getattr(concurrent.futures, "InterpreterPoolExecutor", Executor)
@@ -115,7 +116,7 @@ def test_two_workers_have_two_interpreters_that_run_at_once() -> None:
 
 
 def gets_on_while_this_thread_keeps_its_gil(
-    executor: Executor, *, patience: float
+    executor: Executor,
 ) -> bool:
     """Tell whether a job runs Python code while this thread does."""
     cells = bytearray(3)
@@ -129,7 +130,7 @@ def gets_on_while_this_thread_keeps_its_gil(
             sys.setswitchinterval(1000)  # seconds: who has it keeps it
             cells[1] = 1
             start = time.monotonic()
-            while not cells[2] and time.monotonic() < start + patience:
+            while not cells[2] and time.monotonic() < start + 60:
                 pass
             return bool(cells[2])
         finally:
@@ -141,13 +142,12 @@ def gets_on_while_this_thread_keeps_its_gil(
 @needs_interpreters
 def test_a_job_runs_python_code_while_another_interpreter_does() -> None:
     pool = Pool(1)
-    assert gets_on_while_this_thread_keeps_its_gil(pool, patience=60)
+    assert gets_on_while_this_thread_keeps_its_gil(pool)
 
 
-def test_a_job_in_a_thread_does_so_only_without_the_gil() -> None:
-    pool = ThreadPoolExecutor(1)
+def test_a_thread_does_so_only_without_the_gil() -> None:
     patience = 0.05 if HAS_GIL else 60
-    runs = gets_on_while_this_thread_keeps_its_gil(pool, patience=patience)
+    runs = lets_others_run(lambda: is_prime(10_007), patience=patience)
     assert runs is not HAS_GIL
 
 

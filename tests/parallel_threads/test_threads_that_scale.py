@@ -76,39 +76,34 @@ def test_every_thread_gets_one_share_and_each_text_is_counted_once() -> None:
 def test_a_share_is_counted_while_this_thread_runs_only_without_the_gil() -> (
     None
 ):
-    started, go_on, counted = [False], [False], [False]
+    go_on, counted = threading.Event(), [False]
 
     class Gate(str):
         __slots__ = ()
 
         def split(self, *_: object) -> list[str]:
-            started[0] = True
-            while not go_on[0]:
-                pass
+            assert go_on.wait(timeout=60)
             return super().split()
 
     def count() -> None:
         count_share([Gate("a"), *TEXTS])
         counted[0] = True
 
+    thread = threading.Thread(target=count)
     interval = sys.getswitchinterval()
     patience = 0.05 if HAS_GIL else 60
-    with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(count)
-        try:
-            start = time.monotonic()
-            while not started[0] and time.monotonic() < start + 60:
-                time.sleep(0.001)
-            sys.setswitchinterval(1000)  # seconds: who has the GIL keeps it
-            go_on[0] = True
-            start = time.monotonic()
-            while not counted[0] and time.monotonic() < start + patience:
-                pass
-            assert counted[0] is not HAS_GIL
-        finally:
-            go_on[0] = True
-            sys.setswitchinterval(interval)
-        job.result(timeout=60)
+    sys.setswitchinterval(1000)  # seconds: who has the GIL keeps it
+    try:
+        thread.start()  # returns when the thread waits at the gate
+        go_on.set()
+        start = time.monotonic()
+        while not counted[0] and time.monotonic() < start + patience:
+            pass
+        assert counted[0] is not HAS_GIL
+    finally:
+        sys.setswitchinterval(interval)
+        go_on.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
