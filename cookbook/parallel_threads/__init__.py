@@ -57,4 +57,6 @@ __all__ = [
     # Several interpreters
     "interpreter_pool",
     "interpreter_queues",
+    # Which of them
+    "interpreters_or_processes",
 ]

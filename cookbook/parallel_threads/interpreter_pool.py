@@ -30,8 +30,8 @@ takes all that it needs as arguments, and returns all that it has found.
 
 Use this when
     the jobs are CPU-bound Python code with small arguments and answers that
-    can be pickled. They run in parallel as processes do, start sooner and
-    stay in one process (compared in
+    can be pickled. They run in parallel as processes do, start sooner than
+    spawned ones and stay in one process (compared in
     :mod:`cookbook.parallel_threads.interpreters_or_processes`).
 
 Prefer instead
