@@ -113,7 +113,7 @@ class WorkersListener(QueueListener):
     ended = False
 
     def enqueue_sentinel(self) -> None:
-        """Ask the thread to end; :meth:`stop` calls this, and waits."""
+        """Ask the thread to end; ``stop()`` calls this, and waits."""
         self.ended = True
 
     def dequeue(self, block: bool) -> logging.LogRecord:

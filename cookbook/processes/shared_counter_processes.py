@@ -1,7 +1,7 @@
 """Share a counter between processes.
 
 A global is no counter: each process changes a copy of its own, and the
-parent's stays as it was. :class:`multiprocessing.Value` puts one number into
+parent's stays as it was. :func:`multiprocessing.Value` puts one number into
 memory that all processes see, with a lock. ``counter.value += 1`` takes that
 lock twice, to read and to write, and lets go between the two; so hold it from
 the read to the write: ``with counter.get_lock():``.
@@ -40,7 +40,7 @@ Use this when
 Prefer instead
     to return the count from each job, and to add up in the parent. That needs
     no lock and no shared memory. For an array use
-    :class:`multiprocessing.Array`, or
+    :func:`multiprocessing.Array`, or
     :class:`~multiprocessing.shared_memory.SharedMemory` if it is large; for
     a dict or a list, the proxies of :mod:`cookbook.processes.manager`.
 

@@ -31,9 +31,15 @@ DOCUMENTED = {
     "_asyncio.Future": "asyncio.Future",
     "_asyncio.Task": "asyncio.Task",
     "asyncio.locks.Semaphore": "asyncio.Semaphore",
+    "concurrent.futures._base.Executor": "concurrent.futures.Executor",
     "concurrent.futures._base.Future": "concurrent.futures.Future",
+    "concurrent.futures.process.ProcessPoolExecutor": (
+        "concurrent.futures.ProcessPoolExecutor"
+    ),
     "multiprocessing.process.BaseProcess": "multiprocessing.Process",
     "multiprocessing.queues.Queue": "multiprocessing.Queue",
+    "multiprocessing.synchronize.Barrier": "multiprocessing.Barrier",
+    "multiprocessing.synchronize.Event": "multiprocessing.Event",
 }
 logger = logging.getLogger(__name__)
 Nodes = tuple[list[nodes.Node], list[nodes.system_message]]
