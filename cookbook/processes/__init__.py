@@ -66,6 +66,7 @@ __all__ = [
     "results_as_they_come",
     "pool_or_executor",
     "recycle_workers",
+    "chunk_size",
     # When something fails
     "worker_exceptions",
     "dead_worker",
