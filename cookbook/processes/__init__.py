@@ -76,6 +76,7 @@ __all__ = [
     "big_data",
     "shared_counter_processes",
     "manager",
+    "events_between_processes",
     # Living in a system
     "logging_from_workers",
 ]
