@@ -79,4 +79,5 @@ __all__ = [
     "events_between_processes",
     # Living in a system
     "logging_from_workers",
+    "random_seeds",
 ]
