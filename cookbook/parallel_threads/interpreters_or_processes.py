@@ -16,7 +16,7 @@ a crash ends       the program      the program       the worker
 any extension      yes              no                yes
 =================  ===============  ================  ===========
 
-:func:`parallel_executor` takes the first of the three that runs in parallel on
+:func:`map_in_parallel` takes the first of the three that runs in parallel on
 this Python. The jobs are the same for each: functions of a module that take
 and return what can be pickled, and leave the rest alone.
 
@@ -64,7 +64,7 @@ Pitfalls
       more (measured on Linux, 3.14 and 3.15).
 
 If a job raises
-    ``result()`` raises the same error, whatever the worker is.
+    the same error is raised here, whatever the worker is.
 
 If a worker is killed
     you have killed a process. An interpreter and a thread cannot be killed.
@@ -74,6 +74,7 @@ import concurrent.futures
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from concurrent.futures import (
     Executor,
     ProcessPoolExecutor,
@@ -81,51 +82,77 @@ from concurrent.futures import (
 )
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from typing import TypeVar
 
-from cookbook.primes import count_primes
+from cookbook.primes import WORKERS, is_prime
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-def parallel_executor(
-    workers: int, *, context: BaseContext | None = None
-) -> Executor:
-    """Return an executor whose workers run Python code in parallel.
+def kind_of_worker() -> str:
+    """Return ``"thread"``, ``"interpreter"`` or ``"process"``.
+
+    It is the first of them that runs in parallel on this Python.
+    """
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return "thread"
+    return "interpreter" if sys.version_info >= (3, 14) else "process"
+
+
+def map_in_parallel(
+    job: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    workers: int = WORKERS,
+    context: BaseContext | None = None,
+) -> list[R]:
+    """Call *job* with each item, in workers that run in parallel.
 
     Args:
-        workers: How many workers at most.
+        job: A function at the top level of a module.
+        items: What to call it with.
+        workers: How many workers to start at most.
         context: What :func:`multiprocessing.get_context` returned for a
             start method, if it comes to processes.
+
+    Returns:
+        The answers, in the order of the items.
 
     Raises:
         ValueError: If *workers* is less than 1.
 
     Example:
         >>> from cookbook.parallel_threads.interpreters_or_processes import (
-        ...     parallel_executor,
+        ...     map_in_parallel,
         ... )
-        >>> with parallel_executor(2) as executor:
-        ...     list(executor.map(abs, [-1, 2]))
+        >>> map_in_parallel(abs, [-1, 2], workers=2)
         [1, 2]
     """
-    if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        return ThreadPoolExecutor(workers)
-    if sys.version_info >= (3, 14):
-        return concurrent.futures.InterpreterPoolExecutor(workers)
-    return ProcessPoolExecutor(workers, mp_context=context)
+    executor: Executor
+    kind = kind_of_worker()
+    if kind == "thread":
+        executor = ThreadPoolExecutor(workers)
+    elif sys.version_info >= (3, 14):
+        executor = concurrent.futures.InterpreterPoolExecutor(workers)
+    else:
+        executor = ProcessPoolExecutor(workers, mp_context=context)
+    with executor:
+        return list(executor.map(job, items))
 
 
 def main() -> None:
-    """Count primes in two workers.
+    """Test four numbers in two workers.
 
     >>> main()  # 3.11 to 3.13, with the GIL
-    ProcessPoolExecutor: [25, 21]
+    process: [True, False, True, False]
     >>> main()  # 3.14 and later, with the GIL
-    InterpreterPoolExecutor: [25, 21]
+    interpreter: [True, False, True, False]
     >>> main()  # without the GIL
-    ThreadPoolExecutor: [25, 21]
+    thread: [True, False, True, False]
     """
-    with parallel_executor(2) as executor:
-        found = list(executor.map(count_primes, [0, 100], [100, 200]))
-    print(f"{type(executor).__name__}: {found}")
+    found = map_in_parallel(is_prime, [2, 9, 97, 100], workers=2)
+    print(f"{kind_of_worker()}: {found}")
 
 
 def broken_count_files(folder: str) -> int:
@@ -144,20 +171,19 @@ def broken_main() -> None:
     """Count the files of an empty folder, and look where the program is.
 
     >>> broken_main()  # 3.11 to 3.13, with the GIL
-    ProcessPoolExecutor: 0 files, the program has moved: False
+    process: [0] files, the program has moved: False
     >>> broken_main()  # 3.14 and later, with the GIL
-    InterpreterPoolExecutor: 0 files, the program has moved: True
+    interpreter: [0] files, the program has moved: True
     >>> broken_main()  # without the GIL
-    ThreadPoolExecutor: 0 files, the program has moved: True
+    thread: [0] files, the program has moved: True
     """
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
-        with parallel_executor(1) as executor:
-            files = executor.submit(broken_count_files, folder).result()
+        files = map_in_parallel(broken_count_files, [folder], workers=1)
         moved = Path.cwd() != here
         os.chdir(here)  # for Windows deletes no current folder
-    name = type(executor).__name__
-    print(f"{name}: {files} files, the program has moved: {moved}")
+    kind = kind_of_worker()
+    print(f"{kind}: {files} files, the program has moved: {moved}")
 
 
 if __name__ == "__main__":

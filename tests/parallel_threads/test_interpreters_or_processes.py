@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
@@ -23,9 +24,10 @@ from cookbook.parallel_threads import interpreters_or_processes
 from cookbook.parallel_threads.interpreter_pool import FOUND, broken_primes_in
 from cookbook.parallel_threads.interpreters_or_processes import (
     broken_count_files,
-    parallel_executor,
+    kind_of_worker,
+    map_in_parallel,
 )
-from cookbook.primes import count_primes
+from cookbook.primes import count_primes, is_prime
 from cookbook.threads.code_that_releases_the_gil import lets_others_run
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +48,7 @@ KINDS = [
     pytest.param("interpreter", marks=needs_interpreters),
     "process",
 ]
+every_gil = pytest.mark.parametrize("gil", [True, False])
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -291,36 +294,73 @@ def test_an_error_of_a_job_is_the_same_whatever_the_worker(kind: str) -> None:
         answer(kind, count_primes, 0, "ten")
 
 
+WITH_GIL = "interpreter" if HAS_INTERPRETERS else "process"
+
+
 @pytest.mark.parametrize(
-    ("gil", "expected"),
-    [
-        (
-            True,
-            "InterpreterPoolExecutor"
-            if HAS_INTERPRETERS
-            else "ProcessPoolExecutor",
-        ),
-        (False, "ThreadPoolExecutor"),
-    ],
+    ("gil", "expected"), [(True, WITH_GIL), (False, "thread")]
 )
 def test_the_first_of_the_three_that_runs_in_parallel_is_taken(
     gil: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "_is_gil_enabled", lambda: gil, raising=False)
-        executor = parallel_executor(2)
-    with executor:
-        assert type(executor).__name__ == expected
-        assert list(executor.map(abs, [-1, -2])) == [1, 2]
+    pids_and_threads = map_where_it_runs(gil, monkeypatch)
+    assert kind_of_worker() == expected
+    here = os.getpid(), threading.get_ident()
+    assert here not in pids_and_threads
+    same_process = {pid == here[0] for pid, _ in pids_and_threads}
+    assert same_process == {expected != "process"}
 
 
-@pytest.mark.parametrize("gil", [True, False])
+def map_where_it_runs(
+    gil: bool, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[int, int]]:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: gil, raising=False)
+    answers = map_in_parallel(eval, [WHERE] * 3, workers=2)
+    return [(pid, thread) for pid, thread in answers]
+
+
+WHERE = "__import__('os').getpid(), __import__('threading').get_ident()"
+
+
+@every_gil
+def test_the_answers_come_in_the_order_of_the_items(
+    gil: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: gil, raising=False)
+    assert map_in_parallel(abs, iter([-3, 2, -1]), workers=2) == [3, 2, 1]
+    assert map_in_parallel(abs, [], workers=1) == []
+
+
+@every_gil
 def test_fewer_than_one_worker_is_refused_by_each_of_them(
     gil: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: gil, raising=False)
     with pytest.raises(ValueError, match="must be greater than 0"):
-        parallel_executor(0)
+        map_in_parallel(abs, [-1], workers=0)
+
+
+@every_gil
+def test_each_pool_gets_as_many_workers_as_were_asked_for(
+    gil: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Threads(ThreadPoolExecutor):
+        def __init__(self, workers: int, **_: object) -> None:
+            asked.append(workers)
+            super().__init__(1)
+
+    for module in (concurrent.futures, interpreters_or_processes):
+        for name in (
+            "ThreadPoolExecutor",
+            "InterpreterPoolExecutor",
+            "ProcessPoolExecutor",
+        ):
+            monkeypatch.setattr(module, name, Threads, raising=False)
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: gil, raising=False)
+    assert map_in_parallel(abs, [-1], workers=3) == [1]
+    assert asked == [3]
 
 
 @pytest.mark.skipif(HAS_INTERPRETERS, reason="it comes to no process")
@@ -333,16 +373,16 @@ def test_up_to_python_3_13_the_context_chooses_how_processes_start(
 
     class Processes(ProcessPoolExecutor):
         def __init__(self, workers: int, mp_context: Any) -> None:
-            asked.append((workers, mp_context))
+            asked.append(mp_context)
             super().__init__(workers, mp_context)
 
     monkeypatch.setattr(
         interpreters_or_processes, "ProcessPoolExecutor", Processes
     )
     context = multiprocessing.get_context(method)
-    with parallel_executor(2, context=context) as executor:
-        assert list(executor.map(count_primes, [0], [10])) == [4]
-    assert asked == [(2, context)]
+    found = map_in_parallel(is_prime, [7, 8], workers=2, context=context)
+    assert found == [True, False]
+    assert asked == [context]
 
 
 @pytest.fixture(autouse=True)
