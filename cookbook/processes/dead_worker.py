@@ -125,7 +125,7 @@ def map_with_retries(
         ValueError: If *attempts* or *workers* is less than 1.
 
     Example:
-        >>> from cookbook.processes.dead_worker import *
+        >>> from cookbook.processes.dead_worker import map_with_retries
         >>> map_with_retries(abs, [-1, -2, -3])
         [1, 2, 3]
     """

@@ -14,16 +14,13 @@ is imported by, so the job has to be a function at the top level of a module.
 :trap: every build, every start method
 :told by: ``pickle.dumps(job)``, which raises the same error with no process
 :search: multiprocessing Pool, Pool.map, parallel for loop, use all cores,
-    lambda in multiprocessing, nested function, starmap, multiple arguments,
-    imap, imap_unordered, apply_async, exceptions disappear,
+    lambda in multiprocessing, nested function,
     "AttributeError: Can't pickle local object",
     "AttributeError: Can't get local object",
     "_pickle.PicklingError: Can't pickle local object <function",
     "PicklingError: Can't pickle <function <lambda>",
     "attribute lookup <lambda> on __main__ failed",
-    "it's not found as __main__.<lambda>",
-    "AssertionError: daemonic processes are not allowed to have children",
-    "pool objects cannot be passed between processes or pickled"
+    "it's not found as __main__.<lambda>"
 
 Use this when
     many independent jobs are CPU-bound, each is worth far more than sending
@@ -33,26 +30,22 @@ Prefer instead
     :mod:`cookbook.processes.executor_map` when a worker may be killed, by the
     system when memory runs out or by a crash in C code: a pool replaces the
     worker but not its job, and waits for that for ever.
-    :meth:`~multiprocessing.pool.Pool.starmap` when the job takes several
-    arguments, :meth:`~multiprocessing.pool.Pool.imap` to read answers in order
-    as they come, :meth:`~multiprocessing.pool.Pool.imap_unordered` in any
-    order, :meth:`~multiprocessing.pool.Pool.apply_async` for one call that is
-    not waited for: its error is raised by ``get()`` alone.
+    :mod:`cookbook.processes.several_arguments` when the job takes more than
+    one, and :mod:`cookbook.processes.results_as_they_come` for the pool's
+    other methods: answers as they come, or calls that are not waited for.
 
 Pitfalls
-    A bound method takes its whole object along. If that object holds the
-    pool: ``NotImplementedError: pool objects cannot be passed between
-    processes or pickled``.
+    A bound method takes its whole object along, and what else is refused
+    stands in :mod:`cookbook.processes.pickling`.
 
     Leaving the with-block terminates the pool. What ``map_async`` has not
     finished by then is lost, without an error.
 
     A parent that is ended by SIGTERM or SIGKILL leaves its workers: they go
-    on, and leave Ctrl-C to a parent that is gone.
+    on, and leave Ctrl-C to a parent that is gone. See
+    :mod:`cookbook.processes.orphans`.
 
-    A job may not start processes, since the workers of a pool are daemonic:
-    ``AssertionError: daemonic processes are not allowed to have children``.
-    A worker of an executor may.
+    A job may not start processes: see :mod:`cookbook.processes.nested_pools`.
 
 If a job raises
     the error is raised again in the parent, with the worker's traceback as

@@ -10,14 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from cookbook.primes import PRIMES, count_primes, is_prime_with_pid
+from cookbook.primes import PRIMES, is_prime_with_pid
 from cookbook.processes.main_guard import run_in_process
 from cookbook.processes.pool_map import (
     broken_with_lambda,
@@ -44,17 +42,6 @@ class Call:
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         return self.call
-
-
-class Owner:
-    """An object that keeps its pool."""
-
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
-
-    def double(self, n: int) -> int:
-        """Return twice *n*."""
-        return 2 * n
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -178,21 +165,6 @@ def test_pickle_tells_of_a_lambda_and_a_local_function_without_a_process() -> (
         assert re.fullmatch(text, str(caught.value))
 
 
-def test_starmap_unpacks_several_arguments_for_each_job() -> None:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.starmap(count_primes, [(0, 10), (10, 20)]) == [4, 4]
-
-
-def test_a_method_of_an_object_that_holds_the_pool_cannot_be_sent() -> None:
-    with (
-        multiprocessing.get_context("spawn").Pool(1) as pool,
-        pytest.raises(NotImplementedError) as caught,
-    ):
-        pool.map(Owner(pool).double, [1, 2])
-    text = "pool objects cannot be passed between processes or pickled"
-    assert str(caught.value) == text
-
-
 def test_leaving_the_with_block_loses_what_map_async_has_not_finished() -> (
     None
 ):
@@ -208,15 +180,6 @@ def test_a_job_of_a_pool_may_not_start_processes() -> None:
         pytest.raises(AssertionError, match=text),
     ):
         pool.apply(run_in_process, [7])
-
-
-def test_a_job_of_an_executor_may_start_processes() -> None:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as executor:
-        future = executor.submit(
-            parallelism_with_multiprocess, numbers=[7], workers=1
-        )
-        assert future.result()[0][:2] == (7, True)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -375,19 +338,3 @@ def test_sigterm_to_the_parent_leaves_its_workers_at_their_jobs(
             os.kill(worker, 0)  # raises ProcessLookupError if it has ended
         finally:
             os.kill(worker, signal.SIGKILL)
-
-
-def test_an_error_of_apply_async_is_raised_by_get_alone() -> None:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        result = pool.apply_async(int, ["eight"])
-        result.wait(timeout=60)
-        assert not result.successful()
-        with pytest.raises(ValueError, match="invalid literal"):
-            result.get(timeout=60)
-
-
-def test_imap_unordered_yields_every_answer_in_any_order() -> None:
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        assert list(pool.imap(abs, [-1, -2, -3])) == [1, 2, 3]
-        found = pool.imap_unordered(abs, [-1, -2, -3])
-        assert sorted(found) == [1, 2, 3]
