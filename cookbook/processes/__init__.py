@@ -70,6 +70,7 @@ __all__ = [
     # When something fails
     "worker_exceptions",
     "dead_worker",
+    "ctrl_c_pools",
     # What crosses the border
     "pickling",
     "shared_memory",
