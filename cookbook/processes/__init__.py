@@ -71,6 +71,7 @@ __all__ = [
     "worker_exceptions",
     "dead_worker",
     "ctrl_c_pools",
+    "orphans",
     # What crosses the border
     "pickling",
     "shared_memory",
