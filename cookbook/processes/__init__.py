@@ -82,4 +82,5 @@ __all__ = [
     # Living in a system
     "logging_from_workers",
     "random_seeds",
+    "one_file_many_writers",
 ]
