@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Lock, RLock
 from pathlib import Path
 from typing import Any, cast
@@ -330,19 +331,20 @@ def test_a_process_that_cannot_be_started_takes_those_before_it_along(
     assert not multiprocessing.active_children()
 
 
-@posix
 @every_method
-def test_ctrl_c_kills_the_workers_and_leaves_none_behind(
-    method: str, tmp_path: Path
+def test_ctrl_c_in_the_wait_kills_the_workers_and_leaves_none_behind(
+    method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    interrupt = f"read line < {fifo}; kill -INT {os.getpid()}"
-    jobs: list[Any] = [
-        partial(time.sleep, 600),
-        partial(os.system, interrupt),
-        partial(Path.write_text, fifo, "the last one runs\n"),
-    ]
+    join = BaseProcess.join
+    interrupts = [KeyboardInterrupt()]
+
+    def interrupted(self: BaseProcess, timeout: float | None = None) -> None:
+        if interrupts:
+            raise interrupts.pop()
+        join(self, timeout)
+
+    monkeypatch.setattr(BaseProcess, "join", interrupted)
+    jobs: list[Any] = [partial(time.sleep, 600)] * 2
     context = multiprocessing.get_context(method)
     with pytest.raises(KeyboardInterrupt):
         count_in_processes(jobs, context=context)
