@@ -83,4 +83,5 @@ __all__ = [
     "logging_from_workers",
     "random_seeds",
     "one_file_many_writers",
+    "how_many_workers",
 ]
