@@ -99,6 +99,18 @@ def test_the_child_that_is_asked_has_the_gil_on_whatever_the_build() -> None:
     assert answer_with_gil(broken_is_gil_on) == str(not FREE_THREADED)
 
 
+def fails() -> bool:
+    raise ValueError("no answer")
+
+
+def test_a_question_that_fails_is_no_answer_but_an_error(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        answer_with_gil(fails)
+    assert "ValueError: no answer" in capfd.readouterr().err
+
+
 def test_without_the_function_of_sys_the_gil_is_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
