@@ -36,10 +36,15 @@ DOCUMENTED = {
     "concurrent.futures.process.ProcessPoolExecutor": (
         "concurrent.futures.ProcessPoolExecutor"
     ),
+    "concurrent.futures.thread.ThreadPoolExecutor": (
+        "concurrent.futures.ThreadPoolExecutor"
+    ),
     "multiprocessing.process.BaseProcess": "multiprocessing.Process",
     "multiprocessing.queues.Queue": "multiprocessing.Queue",
     "multiprocessing.synchronize.Barrier": "multiprocessing.Barrier",
     "multiprocessing.synchronize.Event": "multiprocessing.Event",
+    "multiprocessing.synchronize.Lock": "multiprocessing.Lock",
+    "multiprocessing.synchronize.Semaphore": "multiprocessing.Semaphore",
 }
 logger = logging.getLogger(__name__)
 Nodes = tuple[list[nodes.Node], list[nodes.system_message]]
