@@ -67,6 +67,7 @@ __all__ = [
     "pool_or_executor",
     "recycle_workers",
     "chunk_size",
+    "lazy_input",
     # When something fails
     "worker_exceptions",
     "dead_worker",
