@@ -68,6 +68,7 @@ __all__ = [
     "recycle_workers",
     "chunk_size",
     "lazy_input",
+    "progress_bar",
     # When something fails
     "worker_exceptions",
     "dead_worker",
