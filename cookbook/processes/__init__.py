@@ -69,6 +69,7 @@ __all__ = [
     "chunk_size",
     "lazy_input",
     "progress_bar",
+    "parallel_for",
     # When something fails
     "worker_exceptions",
     "dead_worker",
