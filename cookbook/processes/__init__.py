@@ -75,6 +75,7 @@ __all__ = [
     "dead_worker",
     "ctrl_c_pools",
     "orphans",
+    "stuck_worker",
     # What crosses the border
     "pickling",
     "shared_memory",
