@@ -83,6 +83,7 @@ __all__ = [
     "shared_counter_processes",
     "manager",
     "events_between_processes",
+    "queues_and_pipes",
     # Living in a system
     "logging_from_workers",
     "random_seeds",
