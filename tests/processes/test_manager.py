@@ -37,6 +37,14 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
+def all_have_ended() -> bool:
+    """Wait until every child process has ended by itself."""
+    children = multiprocessing.active_children()
+    for process in children:
+        process.join(60)
+    return not multiprocessing.active_children()
+
+
 @every_method
 def test_what_workers_append_to_nested_proxies_is_there(method: str) -> None:
     context = multiprocessing.get_context(method)
@@ -166,7 +174,7 @@ def test_an_error_in_a_job_is_raised_in_the_parent_and_the_manager_ends() -> (
     context = multiprocessing.get_context("spawn")
     with pytest.raises(TypeError, match="n must be an int, not 'eight'"):
         group_numbers(numbers, workers=1, context=context)
-    assert not multiprocessing.active_children()
+    assert all_have_ended()
 
 
 class Killer:
@@ -182,7 +190,7 @@ def test_a_killed_worker_breaks_the_executor_and_the_manager_ends() -> None:
     context = multiprocessing.get_context("spawn")
     with pytest.raises(BrokenProcessPool):
         group_numbers(numbers, workers=1, context=context)
-    assert not multiprocessing.active_children()
+    assert all_have_ended()
 
 
 def test_a_manager_ends_when_nothing_refers_to_it_or_to_a_proxy() -> None:
@@ -193,6 +201,7 @@ def test_a_manager_ends_when_nothing_refers_to_it_or_to_a_proxy() -> None:
     [manager] = multiprocessing.active_children()
     assert proxy["a"] == 1
     del proxy
+    manager.join(60)
     assert not manager.is_alive()
 
 
