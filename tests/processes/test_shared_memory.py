@@ -4,7 +4,7 @@ A program with a resource tracker of its own runs in a process of its own. The
 tracker holds its standard error until it has ended.
 """
 
-import importlib.util
+import importlib
 import mmap
 import multiprocessing
 import os
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
+from importlib.util import find_spec
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +38,8 @@ from cookbook.processes.shared_memory import (
 
 ROOT = Path(shared_memory.__file__).parents[2]
 METHODS = multiprocessing.get_all_start_methods()
+# Imported here and not in a test: NumPy keeps a file open from then on.
+numpy: Any = find_spec("numpy") and importlib.import_module("numpy")
 LEAKED = "There appear to be 1 leaked shared_memory objects to clean up at"
 
 every_method = pytest.mark.parametrize("method", METHODS)
@@ -409,11 +412,8 @@ def test_the_block_stays_if_the_tracker_is_killed_too() -> None:
     path.unlink()
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("numpy") is None, reason="needs NumPy"
-)
+@pytest.mark.skipif(numpy is None, reason="NumPy is not installed")
 def test_an_array_of_numpy_on_the_block_keeps_it_open() -> None:
-    numpy = importlib.import_module("numpy")
     text = "^cannot close exported pointers exist$"
     with shared_block(24) as block:
         shared = numpy.frombuffer(block.buf, dtype="q", count=3)
