@@ -76,6 +76,7 @@ __all__ = [
     "ctrl_c_pools",
     "orphans",
     "stuck_worker",
+    "nested_pools",
     # What crosses the border
     "pickling",
     "shared_memory",
