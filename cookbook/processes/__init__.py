@@ -90,4 +90,5 @@ __all__ = [
     "random_seeds",
     "one_file_many_writers",
     "how_many_workers",
+    "repl_and_notebook",
 ]
