@@ -91,4 +91,5 @@ __all__ = [
     "one_file_many_writers",
     "how_many_workers",
     "repl_and_notebook",
+    "async_and_processes",
 ]
