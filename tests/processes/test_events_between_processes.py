@@ -175,6 +175,25 @@ def test_whatever_a_killed_worker_holds_is_never_let_go(name: str) -> None:
     assert not lock.acquire(timeout=0.01)
 
 
+class HeldLock:
+    """A lock that is not free; it notes how long it was waited for."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def acquire(self, *, timeout: float) -> bool:
+        """Say that it is not free."""
+        self.waits.append(timeout)
+        return False
+
+
+def test_the_lock_is_waited_for_as_long_as_it_is_said() -> None:
+    lock: Any = HeldLock()
+    with pytest.raises(TimeoutError, match="not free within 7 s"):
+        call_alone(lock, int, timeout=7)
+    assert lock.waits == [7]
+
+
 def test_a_job_that_raises_lets_go_of_the_lock() -> None:
     lock = multiprocessing.get_context("spawn").Lock()
     with pytest.raises(ZeroDivisionError):
@@ -230,9 +249,9 @@ if __name__ == "__main__":
         cond = getattr(one, "_cond", one)
         while job is not look and not cond._sleeping_count.get_value():
             time.sleep(0.001)
-        time.sleep(0.02 * (job is not look))  # from counted to asleep
-        process.kill()
-        process.join()
+        with cond:  # so it does not hold the lock, and waits or sleeps
+            process.kill()
+            process.join()
         thread = threading.Thread(target=wake, daemon=True)
         thread.start()
         thread.join(0.3 if job is not look else 60)
@@ -285,6 +304,20 @@ def test_a_worker_whose_job_raises_prints_it_and_ends_with_exit_code_1(
     codes = run_meanwhile(job, all_have_ended, workers=1, context=context)
     assert codes == [1]
     assert "ValueError: invalid literal for int()" in capfd.readouterr().err
+
+
+def test_a_job_that_cannot_be_sent_is_an_error_before_the_work_begins() -> (
+    None
+):
+    begun: list[None] = []
+    context = multiprocessing.get_context("spawn")
+    with pytest.raises(TypeError, match="cannot pickle"):
+        run_meanwhile(
+            partial(id, threading.Lock()),
+            lambda: begun.append(None),
+            context=context,
+        )
+    assert not begun
 
 
 @every_method
