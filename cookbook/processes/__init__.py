@@ -92,4 +92,5 @@ __all__ = [
     "how_many_workers",
     "repl_and_notebook",
     "async_and_processes",
+    "oversubscription",
 ]
