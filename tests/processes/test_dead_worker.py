@@ -147,8 +147,20 @@ def test_after_a_kill_only_one_job_for_each_worker_is_run_alone(
 @posix
 @every_method
 def test_the_executor_ends_its_other_workers_and_their_jobs_run_again_alone(
-    method: str, tmp_path: Path, started: list[type[BaseProcess]]
+    method: str,
+    tmp_path: Path,
+    started: list[type[BaseProcess]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    closed = threading.Event()
+    start = BaseProcess.start
+
+    def start_when_closed(process: BaseProcess) -> None:
+        # A child forked before would hold the end that control() writes to.
+        assert len(started) < 2 or closed.wait(60)
+        start(process)
+
+    monkeypatch.setattr(BaseProcess, "start", start_when_closed)
     other, killer = tmp_path / "other", tmp_path / "killer"
     for path in other, killer:
         os.mkfifo(path)
@@ -160,6 +172,7 @@ def test_the_executor_ends_its_other_workers_and_their_jobs_run_again_alone(
         poll.register(fd, select.POLLERR)
         poll.poll(60_000)  # until nobody reads
         os.close(fd)
+        closed.set()
         other.write_text("alone")
         killer.write_text("die alone")
 
