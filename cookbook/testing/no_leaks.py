@@ -62,6 +62,7 @@ Found = dict[Hashable, str]
 
 # What multiprocessing starts for itself, and ends when the interpreter does.
 SERVICES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+ARENA = "/pym-"  # memory that it keeps for the next Value, Array or Barrier
 
 
 def threads() -> Found:
@@ -130,7 +131,9 @@ def descriptors() -> Found:
     return {
         ("descriptor", number, target): f"file descriptor {number}: {target}"
         for number, target in opened_by("self").items()
-        if target not in services and not target.startswith("/proc/")
+        if target not in services
+        and not target.startswith("/proc/")
+        and ARENA not in target
     }
 
 

@@ -32,9 +32,6 @@ FOREVER = 600
 
 every_method = pytest.mark.parametrize("method", METHODS)
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-# The first shared object makes the memory that later ones share, and which
-# multiprocessing keeps; so it is made before a test looks what is left behind.
-FIRST = multiprocessing.get_context("spawn").Barrier(2)
 # The watchdog of faulthandler is a thread, so every fork of a test warns.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"

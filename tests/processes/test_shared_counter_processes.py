@@ -44,9 +44,6 @@ MIXED = (
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 forks = pytest.mark.skipif("fork" not in METHODS, reason="needs fork")
-# The first shared object makes the memory that later ones share, and which
-# multiprocessing keeps; so it is made before a test looks what is left behind.
-FIRST = multiprocessing.get_context("spawn").Value("q", 0)
 every_method = pytest.mark.parametrize("method", METHODS)
 
 

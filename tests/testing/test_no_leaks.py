@@ -283,6 +283,7 @@ if __name__ == "__main__":
             block = shared_memory.SharedMemory(create=True, size=1)
             block.close()
             block.unlink()
+            multiprocessing.get_context(method).Barrier(2)
             process = multiprocessing.get_context(method).Process(target=print)
             process.start()
             process.join()
