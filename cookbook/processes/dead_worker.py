@@ -48,6 +48,8 @@ Pitfalls
     - If every job fails in this way, workers cannot start: the main guard is
       missing (:mod:`cookbook.processes.main_guard`), or the *initializer*
       raises, and ``Exception in initializer:`` is logged.
+    - If the worker is killed while it sends a large answer, the executor does
+      not notice, and waits for ever: :mod:`cookbook.processes.ctrl_c_pools`.
     - :class:`multiprocessing.pool.Pool` replaces the worker, and waits for the
       lost job for ever: see :mod:`cookbook.processes.pool_map`.
 

@@ -46,12 +46,14 @@ If a job raises
 
 If a worker is killed
     whatever is running or pending ends with :exc:`BrokenProcessPool
-    <concurrent.futures.process.BrokenProcessPool>`, and nothing waits for
-    ever: ``A process in the process pool was terminated abruptly while the
-    future was running or pending.`` From Python 3.15 its cause names the
-    process and the exit code, if that is known by then. The executor takes no
-    more jobs (``A child process terminated abruptly, the process pool is not
-    usable anymore``); make a new one.
+    <concurrent.futures.process.BrokenProcessPool>`: ``A process in the
+    process pool was terminated abruptly while the future was running or
+    pending.`` From Python 3.15 its cause names the process and the exit code,
+    if that is known by then. The executor takes no more jobs (``A child
+    process terminated abruptly, the process pool is not usable anymore``);
+    make a new one. One case goes unnoticed, and waits for ever: a worker that
+    is killed while it sends a large answer. See
+    :mod:`cookbook.processes.ctrl_c_pools`.
 """
 
 import multiprocessing

@@ -2,11 +2,11 @@
 
 Both run jobs in a fixed number of processes. They differ when a worker dies,
 killed by the system when memory runs out or by a crash in C code. The executor
-notices, and every job that has no answer yet raises
-:exc:`~concurrent.futures.process.BrokenProcessPool`. A pool starts a new
-worker, forgets the job that the old one ran, and waits for its answer for
-ever. So take the executor, unless you need what only a pool has, and then give
-every wait a timeout.
+notices, unless the worker was just sending a large answer: every job that has
+no answer yet raises :exc:`~concurrent.futures.process.BrokenProcessPool`. A
+pool starts a new worker, forgets the job that the old one ran, and waits for
+its answer for ever. So take the executor, unless you need what only a pool
+has, and then give every wait a timeout.
 
 .. list-table::
    :header-rows: 1
@@ -64,11 +64,13 @@ Use this when
 
 Prefer instead
     a pool for many small jobs that do not crash: it spends less on each. Sent
-    one by one, jobs of a microsecond took an executor 5 times as long
-    (measured on Python 3.13 on Linux, start method fork). Sent in chunks,
+    one by one, jobs of a microsecond took an executor 5 times as long as a
+    pool (measured on Python 3.13 on Linux, start method fork). Sent in chunks,
     they took both the same (:mod:`cookbook.processes.chunk_size`).
 
 Pitfalls
+    - An executor, too, waits for ever for a worker that is killed while it
+      sends a large answer: see :mod:`cookbook.processes.ctrl_c_pools`.
     - A worker that is killed while it waits for a job keeps the lock of the
       pool's queue. No worker gets a job any more, and leaving the with-block
       waits for ever as well (observed on Python 3.11 to 3.15).
