@@ -40,7 +40,8 @@ Pitfalls
     - :mod:`logging` renews its own locks in the child. The lock of a stream's
       buffer, such as that of ``sys.stdout``, and those of other libraries are
       not covered. To log from workers, use spawn or forkserver, and a
-      :class:`logging.handlers.QueueHandler`.
+      :class:`logging.handlers.QueueHandler`, as in
+      :mod:`cookbook.processes.logging_from_workers`.
     - What :func:`os.register_at_fork` was given stays until the program ends:
       register once for the module, not for each of many objects.
     - Taking the lock around the fork delays it while a thread holds the lock.

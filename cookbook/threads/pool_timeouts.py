@@ -27,7 +27,8 @@ Prefer instead
     the timeout of the call that blocks, such as that of a socket or of
     ``urlopen``, when the job is one such call. A process, which can be ended
     from outside, for code that cannot look at an event: from 3.14 on,
-    ``ProcessPoolExecutor`` has ``terminate_workers()`` for that.
+    ``ProcessPoolExecutor`` has ``terminate_workers()`` for that: see
+    :mod:`cookbook.processes.stuck_worker`.
 
 Pitfalls
     - A job that does not look at the event holds up everything:
