@@ -45,8 +45,8 @@ Pitfalls
     - A signal that comes just before a long wait is noticed when the wait has
       ended. Wait in steps, as with ``result(timeout=1)`` in a loop; or send it
       again.
-    - Python takes signal handlers in the main thread only, so that is where to
-      call it.
+    - Python takes signal handlers in the main thread only, so call
+      :func:`ending_executor` and :func:`ending_pool` there.
 
 If a job raises
     and the error leaves the ``with`` block, the other jobs are killed or never
@@ -201,8 +201,8 @@ def broken_program(link: Connection, *, context: BaseContext) -> None:
     Warning:
         SIGTERM ends this process without leaving the ``with`` block. Its
         worker finishes the job and then waits for another one for ever, since
-        it holds both ends of its queue. After Ctrl-C the block does run to its
-        end: with all jobs that were submitted.
+        it holds both ends of its queue. After Ctrl-C the block does end,
+        but only after it has run all submitted jobs.
     """
     with ProcessPoolExecutor(1, mp_context=context) as executor:
         link.send(executor.submit(os.getpid).result())

@@ -60,9 +60,8 @@ If a job raises
 If a worker is killed
     the lines that it has not written to the pipe are lost. If it was writing
     one, it had the lock of the queue: whoever writes after it waits for ever,
-    as ``stop()`` of a plain listener does. The one here only reads. Only a
-    line that is longer than the pipe takes at once, and that the kill has cut
-    in two, is waited for for ever.
+    as ``stop()`` of a plain listener does. The one here only reads. Only if
+    the kill cuts a line longer than the pipe holds does it wait for ever.
 """
 
 import logging

@@ -22,7 +22,8 @@ on an item reads in one call and writes in another, so it needs the lock too.
     "AttributeError: 'ForkAwareLocal' object has no attribute 'connection'",
     "FileNotFoundError: [Errno 2] No such file or directory",
     "ConnectionRefusedError: [Errno 111] Connection refused",
-    "BrokenPipeError: [Errno 32] Broken pipe", "EOFError"
+    "BrokenPipeError: [Errno 32] Broken pipe", "EOFError",
+    "OSError: AF_UNIX path too long"
 
 Use this when
     several processes read and change one dict or list while they run, and
@@ -44,12 +45,16 @@ Pitfalls
     - ``FileNotFoundError: [Errno 2] No such file or directory`` or, if the
       manager was killed, ``ConnectionRefusedError``: it had not used the proxy
       yet, and connects. Above it stands ``AttributeError: 'ForkAwareLocal'
-      object has no attribute 'connection'``, which only says so.
+      object has no attribute 'connection'``, which says no more than that
+      there was no connection yet.
     - ``BrokenPipeError``: it has a connection, from an earlier call.
     - ``EOFError``: it waited for the answer to a call.
 
     ``groups["prime"] += [7]`` does change a plain list in a shared dict, since
     ``+=`` assigns what it has changed. It loses what others add meanwhile.
+
+    ``OSError: AF_UNIX path too long``, when the manager starts: see
+    :mod:`cookbook.processes.queues_and_pipes`.
 
     ``print(groups)`` shows nested proxies as ``<ListProxy object, ...>``. Take
     a copy with ``groups["prime"][:]``.

@@ -27,7 +27,8 @@ first block before you start the workers.
     "resource_tracker: There appear to be 1 leaked shared_memory objects to
     clean up at shutdown",
     "BufferError: cannot close exported pointers exist",
-    "FileNotFoundError: [Errno 2] No such file or directory: '/psm_"
+    "FileNotFoundError: [Errno 2] No such file or directory: '/psm_",
+    "OSError: [Errno 28] No space left on device"
 
 Use this when
     workers read or write one large array of numbers, more than once. Sending
@@ -49,6 +50,8 @@ Pitfalls
       the array before you close. One of ``np.ndarray(n, buffer=block.buf)``
       does not keep the block open: used after ``close()`` it ends the process
       with a segmentation fault (observed with NumPy 2.4).
+    - ``OSError: [Errno 28] No space left on device``: ``/dev/shm`` is full, or
+      small, as in Docker. See :mod:`cookbook.processes.queues_and_pipes`.
     - A block can be larger than you asked, in whole pages (documented:
       :mod:`multiprocessing.shared_memory`; not on Linux). Send the length too.
     - On Windows ``unlink()`` does nothing, and the block is gone when the last
