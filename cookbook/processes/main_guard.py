@@ -4,7 +4,10 @@ Under spawn and forkserver a worker imports your main module, to find the
 functions that it is to run. Whatever stands at the module's top level runs
 again in the worker; if that starts a process, Python stops the worker with an
 error. In a worker ``__name__`` is ``"__mp_main__"``, so what stands under
-``if __name__ == "__main__":`` runs in the parent alone.
+``if __name__ == "__main__":`` runs in the parent alone. The error also speaks
+of ``freeze_support()``: that is for programs that are frozen into an
+executable, and does nothing in others (documented:
+:func:`multiprocessing.freeze_support`).
 
 Only fork does without the guard. It is the default on Linux up to Python
 3.13, so a program without a guard works there and fails on macOS, on Windows
@@ -35,10 +38,13 @@ Pitfalls
     ends with :exc:`~concurrent.futures.process.BrokenProcessPool`. The message
     about the bootstrapping phase is on the standard error of the workers.
 
-    Under forkserver it may be the fork server that imports the main module
-    and fails. The parent then ends with ``EOFError: unexpected EOF``,
-    ``ConnectionResetError`` or ``BrokenPipeError``, and the message stands
-    above that.
+    From Python 3.13.8 and 3.14.1 it is the fork server that imports the main
+    module, once, and its workers inherit what that made (documented: CPython
+    pull request 141859). A generator of random numbers, a connection or a lock
+    at the top level is then a copy in each, as under fork. Without the guard
+    it is then the server that fails, up to Python 3.14: the parent ends with
+    ``EOFError: unexpected EOF``, ``ConnectionResetError`` or
+    ``BrokenPipeError``, and the message stands above that.
 
     A function typed into an interactive session, or given to ``python -c``,
     is in no file that a worker could import: ``Can't get attribute 'f' on

@@ -13,7 +13,7 @@ it anew, from the same seed. So the workers draw the same numbers.
 :level: everyday
 :since: 3.11
 :trap: every build, every start method; without a fixed seed, fork and, from
-    Python 3.14, forkserver
+    Python 3.13.8 and 3.14.1, forkserver
 :search: random numbers in multiprocessing, same random numbers in every
     process, workers return identical results, random seed in worker,
     reproducible parallel simulation, Monte Carlo, random.seed, numpy random
@@ -31,9 +31,8 @@ Prefer instead
 
 Pitfalls
     - Without a fixed seed, forked workers draw the same all the same. So do
-      those of a forkserver that has imported the main module, which it does
-      from Python 3.14.1 and 3.13.8 on (documented: CPython pull request
-      141859).
+      those of a forkserver that has imported the main module, as it does from
+      Python 3.13.8 and 3.14.1: see :mod:`cookbook.processes.main_guard`.
     - The functions of :mod:`random`, such as :func:`random.random`, are seeded
       anew after a fork: the workers differ, whatever the parent's
       ``random.seed(42)``. Under spawn that line, at the top level of the

@@ -22,6 +22,7 @@ from cookbook.processes.main_guard import (
 
 METHODS = multiprocessing.get_all_start_methods()
 IMPORTING = [method for method in METHODS if method != "fork"]
+LATER = sys.version_info >= (3, 15)  # and most of 3.13 and 3.14
 REFUSED = "An attempt has been made to start a new process before the"
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
@@ -37,6 +38,15 @@ if __name__ == "__main__":
     process = multiprocessing.get_context(sys.argv[1]).Process()
     process.start()
     process.join()
+"""
+IMPORTED = """\
+import multiprocessing, os, sys
+here = os.getpid()
+def own():
+    return here == os.getpid()
+if __name__ == "__main__":
+    with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:
+        print("each worker" if pool.apply(own) else "once")
 """
 UNGUARDED_POOL = """\
 import multiprocessing, sys
@@ -118,6 +128,19 @@ def test_a_worker_imports_the_main_module_as_mp_main(
     assert set(ended.stdout.split()) == {"__main__", "__mp_main__"}
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_later_fork_server_imports_the_main_module_for_its_workers(
+    method: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "imported.py"
+    program.write_text(IMPORTED)
+    imported = run(program, method).stdout.strip()
+    expected = {"fork": {"once"}, "spawn": {"each worker"}}.get(
+        method, {"once"} if LATER else {"once", "each worker"}
+    )
+    assert imported in expected
+
+
 @pytest.mark.parametrize("method", IMPORTING)
 def test_without_the_guard_the_worker_is_refused_its_own_start(
     method: str,
@@ -128,6 +151,7 @@ def test_without_the_guard_the_worker_is_refused_its_own_start(
         assert output == "exit code of the worker: 1\n"
     else:  # the fork server failed, and the parent could not reach it
         assert method == "forkserver"
+        assert sys.version_info < (3, 15)
         assert errors.splitlines()[-1].startswith(
             ("EOFError", "ConnectionResetError", "BrokenPipeError")
         )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -22,6 +23,19 @@ from cookbook.processes.start_methods import (
 Scale = Callable[..., list[int]]
 METHODS = multiprocessing.get_all_start_methods()
 RIGHT = [scale_by_argument, scale_by_initializer]
+
+GUARDED = """
+import multiprocessing, sys
+def job():
+    return factor
+if __name__ == "__main__":
+    factor = 10
+    with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:
+        try:
+            print(pool.apply(job))
+        except NameError as error:
+            print(f"NameError: {error}")
+"""
 
 # The watchdog of faulthandler is a thread, so every fork of a test warns.
 pytestmark = pytest.mark.filterwarnings(
@@ -73,6 +87,23 @@ def test_only_fork_copies_a_global_that_the_parent_has_changed(
         context=multiprocessing.get_context(method),
     )
     assert answers == ([10, 20, 30] if method == "fork" else [1, 2, 3])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_global_under_the_main_guard_is_not_there_unless_forked(
+    method: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "guarded.py"
+    program.write_text(GUARDED)
+    ended = subprocess.run(
+        [sys.executable, "-I", "-W", "ignore", program, method],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
+    refused = "NameError: name 'factor' is not defined"
+    assert ended.stdout == ("10\n" if method == "fork" else f"{refused}\n")
 
 
 @pytest.mark.parametrize("scale", RIGHT)
