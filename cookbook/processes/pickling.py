@@ -24,7 +24,11 @@ worker. From Python 3.14 the error has notes that say which attribute it was.
     multiprocessing, nested function, lambda, closure, functools.partial,
     callable object, __getstate__, __setstate__, __reduce__, unpicklable,
     decorator, dict_keys, "Can't pickle local object",
-    "Can't get local object", "TypeError: cannot pickle 'generator' object",
+    "Can't get local object",
+    "PicklingError: Can't pickle <function <lambda>",
+    "attribute lookup <lambda> on __main__ failed",
+    "it's not found as __main__.<lambda>",
+    "TypeError: cannot pickle 'generator' object",
     "cannot pickle '_io.TextIOWrapper' object",
     "cannot pickle 'TextIOWrapper' instances",
     "cannot pickle '_thread.lock' object", "cannot pickle 'module' object",
@@ -50,16 +54,24 @@ Pitfalls
 
     .. list-table::
 
-       * - a lambda, a local function
+       * - a function or a lambda inside a function
          - 3.11 to 3.12
          - ``AttributeError: Can't pickle local object 'f.<locals>.g'``
-       * - a lambda, a local function
+       * - a function or a lambda inside a function
          - 3.13
          - ``AttributeError: Can't get local object 'f.<locals>.g'``
-       * - a lambda, a local function
+       * - a function or a lambda inside a function
          - 3.14 and later
          - ``PicklingError: Can't pickle local object <function f.<locals>.g at
            0x...>``
+       * - a lambda outside of any function
+         - 3.11 to 3.13
+         - ``PicklingError: Can't pickle <function <lambda> at 0x...>:
+           attribute lookup <lambda> on __main__ failed``
+       * - a lambda outside of any function
+         - 3.14 and later
+         - ``PicklingError: Can't pickle <function <lambda> at 0x...>: it's not
+           found as __main__.<lambda>``
        * - an object of a local class
          - 3.11 to 3.12
          - ``AttributeError: Can't pickle local object 'f.<locals>.C'``

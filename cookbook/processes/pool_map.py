@@ -17,10 +17,7 @@ is imported by, so the job has to be a function at the top level of a module.
     lambda in multiprocessing, nested function,
     "AttributeError: Can't pickle local object",
     "AttributeError: Can't get local object",
-    "_pickle.PicklingError: Can't pickle local object <function",
-    "PicklingError: Can't pickle <function <lambda>",
-    "attribute lookup <lambda> on __main__ failed",
-    "it's not found as __main__.<lambda>"
+    "_pickle.PicklingError: Can't pickle local object <function"
 
 Use this when
     many independent jobs are CPU-bound, each is worth far more than sending
@@ -41,8 +38,8 @@ Pitfalls
     Leaving the with-block terminates the pool. What ``map_async`` has not
     finished by then is lost, without an error.
 
-    A parent that is ended by SIGTERM or SIGKILL leaves its workers: they go
-    on, and leave Ctrl-C to a parent that is gone. See
+    A parent that is ended by SIGTERM or SIGKILL leaves its workers: they
+    finish the job at hand, ignoring Ctrl-C, and then end. See
     :mod:`cookbook.processes.orphans`.
 
     A job may not start processes: see :mod:`cookbook.processes.nested_pools`.

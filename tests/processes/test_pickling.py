@@ -33,6 +33,8 @@ from cookbook.processes.pickling import (
 METHODS = multiprocessing.get_all_start_methods()
 ROW = re.compile(r"\* - (.*?)\n +- (3\.1.*?)\n +- ``(.*?)``\n", re.DOTALL)
 
+LAMBDAS = [lambda: None]
+
 every_method = pytest.mark.parametrize("method", METHODS)
 
 
@@ -61,7 +63,7 @@ def said_of(thing: object) -> str:
     text = why_not(thing).split("\n")[0]
     text = re.sub(r"0x\w+", "0x...", text)
     text = text.replace("<locals>.<lambda>", "<locals>.g")
-    return text.replace(f"{__name__}.", "__main__.")
+    return text.replace(__name__, "__main__")
 
 
 def table() -> dict[str, str]:
@@ -78,8 +80,9 @@ def table() -> dict[str, str]:
 def refused(path: Path) -> Iterator[tuple[str, object]]:
     """Yield the row of the table and something that it is about."""
     local, a_lambda, an_object = f()
-    yield "a lambda, a local function", local
-    yield "a lambda, a local function", a_lambda
+    yield "a function or a lambda inside a function", local
+    yield "a function or a lambda inside a function", a_lambda
+    yield "a lambda outside of any function", LAMBDAS[0]
     yield "an object of a local class", an_object
     decorated = (
         "a function whose name leads to another, such as its decorated form"
