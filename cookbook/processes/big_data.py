@@ -3,9 +3,9 @@
 All that goes to a worker is pickled, written to a pipe, read and built again,
 for each job anew. So do not send the data. Send a path and let the worker
 read its part. Or send a slice, which copies each part once. Or give the whole
-to each worker once, through ``initializer``, and send ranges; under fork that
-copies nothing. What a job returns travels in the same way: return the sum and
-not the table.
+to each worker once, through ``initializer``, and send ranges; under fork
+nothing is sent then but the ranges. What a job returns travels in the same
+way: return the sum and not the table.
 
 To see what a job costs, look at ``len(pickle.dumps(job))``.
 
@@ -23,8 +23,8 @@ To see what a job costs, look at ``len(pickle.dumps(job))``.
 
 Use this when
     jobs read parts of data that is large beside their work. Sending 100 MB to
-    a worker of a pool took about a thousand times as long as sending one byte
-    (measured on CPython 3.13).
+    a worker of a pool took about a thousand times as long as sending one byte,
+    which is no more than the round trip (measured on CPython 3.13).
 
 Prefer instead
     :mod:`cookbook.processes.worker_state` for what is built rather than sent.
@@ -44,11 +44,12 @@ Pitfalls
       your main module imports, what it was sent, and its answers. Import less
       in the main module, start fewer workers, and send parts. ``map`` of
       a pool keeps all answers until the end; ``imap`` hands each out as it
-      comes. ``max_tasks_per_child``, or ``maxtasksperchild`` of a pool,
-      replaces a worker that has grown.
+      comes. ``max_tasks_per_child=1``, or ``maxtasksperchild`` of a pool,
+      replaces a worker that has grown: see
+      :mod:`cookbook.processes.recycle_workers`, which says why 1.
     - A forked worker shares the parent's memory until one of them writes to
       it, and Python writes to each object that it uses, since it counts the
-      references (documented: :func:`gc.freeze`).
+      references (documented: :pep:`683`).
 
 If a job raises
     the error is raised again in the parent; the other jobs still run.

@@ -2,8 +2,9 @@
 
 For CPU-bound jobs start as many workers as there are CPUs that the program may
 use: more of them only take turns. On Python 3.13 and later ask
-:func:`os.process_cpu_count`, before that ``len(os.sched_getaffinity(0))``.
-:func:`os.cpu_count` counts the CPUs of the whole machine.
+:func:`os.process_cpu_count`. Before that, ask ``len(os.sched_getaffinity(0))``
+on Linux, and :func:`os.cpu_count` elsewhere, which counts the CPUs of the
+whole machine.
 
 None of them sees the CPU quota of a container (documented: CPython issue
 149452). Read it from ``cpu.max``, or say from outside what is to count:
@@ -35,10 +36,12 @@ Prefer instead
 
 Pitfalls
     - On Windows an executor takes 61 workers at most, for one call can wait
-      for 63 handles: ``ValueError: max_workers must be <= 61``. A pool with
-      more than about 60 fails in a thread and hangs: ``ValueError: need at
-      most 63 handles, got a sequence of length 66`` (documented: CPython pull
-      request 13132, issues 89240 and 94243). Start 60 at most.
+      for 63 handles: ``ValueError: max_workers must be <= 61``. Its default
+      stops there too (documented:
+      :class:`~concurrent.futures.ProcessPoolExecutor`). A pool with more than
+      about 60 fails in a thread and hangs: ``ValueError: need at most 63
+      handles, got a sequence of length 66`` (documented: CPython pull request
+      13132, issues 89240 and 94243). Start 60 at most.
     - If all workers share one core after ``import numpy``, its BLAS library
       has changed the affinity, which workers inherit: look at
       ``os.sched_getaffinity(0)``. Let the initializer of the workers call

@@ -7,7 +7,9 @@ a thread waits for ``multiprocessing.parent_process().join()`` and ends the
 process. The system closes a pipe when the parent is gone, however it went.
 
 A child that has ended stays in the process table, shown as ``<defunct>``,
-until its parent asks how: that is a zombie. ``join()`` asks.
+until its parent asks how: that is a zombie. ``join()`` asks; so does
+``close()``, which is refused before the end. An executor joins its workers
+itself.
 
 :models: processes
 :work: CPU-bound, I/O-bound

@@ -38,7 +38,8 @@ Pitfalls
     - With ``max_tasks_per_child`` of 2 or more an executor that has jobs
       waiting can be left without a worker, and waits for ever: on every
       release of Python 3.11 and 3.12, and on 3.13 and 3.14 before the fix of
-      July 2026 (documented: CPython issue 115634). 1 is safe.
+      July 2026 (documented: CPython issue 115634; 3.13.15 and 3.14.8 have it,
+      observed). 1 is safe.
     - An executor counts a chunk as one task too; its ``chunksize`` is 1 by
       default. So is that of ``imap`` and ``imap_unordered``.
     - Each worker has to start, load its modules and run the initializer. Let

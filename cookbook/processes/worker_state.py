@@ -32,11 +32,13 @@ Prefer instead
     - :mod:`multiprocessing.shared_memory` or a file that each initializer
       maps into memory, such as ``numpy.load(path, mmap_mode="r")``, for an
       array that all workers read: they share one copy. To send 100 MB with a
-      job takes about 200 times as long as to send the name of a block
-      (measured on Python 3.13). joblib maps large arrays by itself
-      (documented: joblib).
+      job takes about 200 times as long as to send the name of a block and to
+      read it there (measured on Python 3.13). joblib maps large arrays by
+      itself (documented: joblib).
 
 Pitfalls
+    - ``NameError: name 'model' is not defined``: the job runs in a pool that
+      was made without the initializer.
     - A method is pickled together with its object: ``map(model.predict,
       numbers)`` sends the model. Even a model that is an argument, the same
       one for each job, is sent again.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -257,24 +258,36 @@ def zombie(method: str) -> BaseProcess:
 
 @linux
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "forkserver"])
-@pytest.mark.parametrize("by", ["join", "active_children", "start"])
+@pytest.mark.parametrize("by", ["join", "close", "active_children", "start"])
 def test_a_child_that_has_ended_is_a_zombie_until_its_parent_asks(
     by: str, method: str
 ) -> None:
     process = zombie(method)
     assert process.pid
-    assert state(process.pid) == "Z"
+    pid = process.pid
+    assert state(pid) == "Z"
     if by == "join":
         process.join()
+    elif by == "close":
+        process.close()
     elif by == "active_children":
         assert multiprocessing.active_children() == []
     else:
         context: Any = multiprocessing.get_context(method)
         other = context.Process()
         other.start()
-        assert state(process.pid) == ""
+        assert state(pid) == ""
         other.join()
-    assert state(process.pid) == ""
+    assert state(pid) == ""
+
+
+@linux
+def test_an_executor_leaves_no_zombie_when_its_block_has_ended() -> None:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as executor:
+        pid = executor.submit(os.getpid).result()
+        assert state(pid) != ""
+    assert state(pid) == ""
 
 
 @linux
