@@ -38,12 +38,12 @@ Pitfalls
     ends with :exc:`~concurrent.futures.process.BrokenProcessPool`. The message
     about the bootstrapping phase is on the standard error of the workers.
 
-    From Python 3.13.8 and 3.14.1 it is the fork server that imports the main
-    module, once, and its workers inherit what that made (documented: CPython
-    pull request 141859). A generator of random numbers, a connection or a lock
-    at the top level is then a copy in each, as under fork. Without the guard
-    it is then the server that fails, up to Python 3.14: the parent ends with
-    ``EOFError: unexpected EOF``, ``ConnectionResetError`` or
+    Under forkserver, from Python 3.13.8 and 3.14.1, the server imports the
+    main module, once, and its workers inherit what that made (documented:
+    CPython pull request 141859). A generator of random numbers, a connection
+    or a lock at the top level is then a copy in each, as under fork. Without
+    the guard it is then the server that fails, up to Python 3.14: the parent
+    ends with ``EOFError: unexpected EOF``, ``ConnectionResetError`` or
     ``BrokenPipeError``, and the message stands above that.
 
     A function typed into an interactive session, or given to ``python -c``,
