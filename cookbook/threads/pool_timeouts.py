@@ -4,7 +4,8 @@
 stopped from outside, ``future.cancel()`` returns ``False`` once the job runs,
 and the end of the pool's ``with`` block waits for it. So hand each job a
 :class:`threading.Event` to look at between its steps and to pause on; when the
-time is up set it, cancel the jobs that have not started, and wait.
+time is up, set it; ``shutdown(cancel_futures=True)`` drops the jobs that have
+not started, and waits for those that run.
 
 :models: threads
 :work: CPU-bound, I/O-bound
@@ -41,11 +42,12 @@ Pitfalls
       before, ``except TimeoutError`` did not catch it.
     - After ``shutdown()`` or the ``with`` block, ``submit`` raises
       ``RuntimeError: cannot schedule new futures after shutdown``. When the
-      main thread has ended, other threads get ``RuntimeError: cannot schedule
-      new futures after interpreter shutdown``: let the main thread wait for
-      those who still submit.
+      main thread has ended, ``atexit`` handlers and other threads, such as
+      that of a scheduler, get ``RuntimeError: cannot schedule new futures
+      after interpreter shutdown``: let the main thread wait for those who
+      still submit.
     - ``asyncio.run`` waits for the threads of ``asyncio.to_thread`` too; from
-      3.12 on, for 300 seconds at most.
+      3.12.3 on, for 300 seconds at most.
 
 If a job raises
     the others are asked to stop too, as soon as the results before it are

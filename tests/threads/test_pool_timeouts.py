@@ -269,6 +269,23 @@ def test_when_the_main_thread_has_ended_submit_raises_in_other_threads() -> (
     assert (ended.stdout, ended.stderr) == (message, "")
 
 
+def test_in_an_atexit_handler_submit_raises_the_same_error() -> None:
+    ended = run("""
+        import atexit
+
+        pool = ThreadPoolExecutor(1)
+
+        @atexit.register
+        def late():
+            try:
+                pool.submit(print)
+            except RuntimeError as error:
+                print(error)
+    """)
+    message = "cannot schedule new futures after interpreter shutdown\n"
+    assert (ended.stdout, ended.stderr) == (message, "")
+
+
 def test_at_exit_the_interpreter_waits_for_jobs_in_spite_of_wait_false() -> (
     None
 ):
@@ -305,8 +322,8 @@ def test_asyncio_run_waits_for_the_threads_of_to_thread_too() -> None:
     assert ended == ["job"]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="from 3.12 on")
-def test_from_3_12_on_asyncio_run_waits_for_300_seconds_at_most() -> None:
+@pytest.mark.skipif(sys.version_info < (3, 12, 3), reason="from 3.12.3 on")
+def test_from_3_12_3_on_asyncio_run_waits_for_300_seconds_at_most() -> None:
     assert vars(constants)["THREAD_JOIN_TIMEOUT"] == 300
 
 
