@@ -20,7 +20,9 @@ the next job finds what the former has left.
     current user, "AttributeError: '_thread._local' object has no attribute",
     "LookupError: <ContextVar name=", "cannot enter context", "was created in
     a different Context", "Initialization arguments are not supported",
-    "TypeError: cannot pickle '_contextvars.Context' object"
+    "TypeError: cannot pickle '_contextvars.Context' object",
+    "concurrent.futures.thread.BrokenThreadPool: A thread initializer failed,
+    the thread pool is not usable anymore"
 
 Use this when
     functions far down need a value that differs by thread or by job, and you
@@ -36,6 +38,9 @@ Pitfalls
       '_thread._local' object has no attribute 'x'``. Make a subclass: its
       ``__init__`` runs in each thread that uses the object. What stands in
       the class itself is one object for all threads.
+    - A pool's ``initializer`` sets a local in each of its threads. If it
+      fails, each job ends with ``BrokenThreadPool: A thread initializer
+      failed, the thread pool is not usable anymore``.
     - All tasks of an event loop share one thread, and so its locals. Each
       task has a context of its own.
     - A new thread starts with an empty context, and so do the threads of a

@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.thread import BrokenThreadPool
 from types import SimpleNamespace
 from typing import Any
 
@@ -250,6 +251,19 @@ def test_an_initializer_sets_a_local_in_each_thread_of_a_pool() -> None:
     ) as pool:
         assert pool.submit(getattr, local, "x").result() == 1
     assert not hasattr(local, "x")
+
+
+def test_if_an_initializer_fails_each_job_ends_with_a_broken_pool(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with ThreadPoolExecutor(1, initializer=int, initargs=("x",)) as pool:
+        error = pool.submit(int).exception(timeout=10)
+        assert isinstance(error, BrokenThreadPool)
+        text = "thread initializer failed, the thread pool is not usable any"
+        assert str(error) == f"A {text}more"
+        with pytest.raises(BrokenThreadPool, match=text):
+            pool.submit(int)
+    assert "Exception in initializer" in caplog.text
 
 
 def test_tasks_share_a_local_and_each_has_a_context_of_its_own() -> None:
