@@ -1,8 +1,8 @@
 """Run CPU-bound jobs with InterpreterPoolExecutor.
 
-From Python 3.14 ``concurrent.futures.InterpreterPoolExecutor`` runs each job
-in an interpreter of its own, one for each worker thread. An interpreter has a
-GIL of its own, so the jobs run in parallel on every build, inside one process.
+From Python 3.14 ``concurrent.futures.InterpreterPoolExecutor`` runs its jobs
+in interpreters, one for each worker thread. An interpreter has a GIL of its
+own, so the jobs run in parallel on every build, inside one process.
 You use it like a :class:`~concurrent.futures.ThreadPoolExecutor`.
 
 An interpreter shares no module, no global and no lock with yours: it imports
@@ -46,11 +46,14 @@ Prefer instead
     ``concurrent.interpreters.create()`` for an interpreter that you drive by
     hand: ``exec(text)`` runs source text, ``call(function, ...)`` returns its
     answer, ``call_in_thread`` does the same in a new thread and drops the
-    answer. Up to 3.13 there are private modules alone.
+    answer. Up to 3.13 there are private modules alone. On 3.13 the package
+    ``interpreters-pep-734`` has an ``InterpreterPoolExecutor`` for trials, not
+    for important things (documented: PyPI; seen to run on 3.13).
 
 Pitfalls
     - Give a function of a module as the job. A lambda or a local function is
-      sent as code, and works only if it uses nothing from around it.
+      sent as code, and works only if it uses nothing from around it: no
+      closure, no global of the module, no default argument (builtins work).
       Otherwise: ``NotShareableError: ... does not support cross-interpreter
       data``.
     - To find a job of your script, an interpreter runs the script once more.

@@ -233,18 +233,19 @@ def test_an_error_that_cannot_be_pickled_is_told_as_text_alone(
 @needs_interpreters
 def test_a_function_that_uses_nothing_from_around_it_is_sent_as_code() -> None:
     answers: list[int] = map_in_interpreters(
-        lambda n: n + 1, [1, 2], workers=1
+        lambda n: abs(n) + 1, [1, -2], workers=1
     )
     assert answers == [2, 3]
 
 
 @needs_interpreters
-@pytest.mark.parametrize("kind", ["closure", "global", "argument"])
+@pytest.mark.parametrize("kind", ["closure", "global", "default", "argument"])
 def test_what_cannot_be_sent_is_not_shareable(kind: str) -> None:
     one = 1
     job: Callable[[Any], Any] = {
         "closure": lambda n: n + one,
         "global": lambda n: (n, HAS_GIL),
+        "default": lambda n, step=1: n + step,
         "argument": is_prime,
     }[kind]
     item = threading.Lock() if kind == "argument" else 7
