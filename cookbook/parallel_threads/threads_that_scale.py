@@ -38,9 +38,9 @@ Pitfalls
       :mod:`cookbook.threads.what_needs_a_lock` names what threads contend
       for.
     - Take one thread for each core: ``os.process_cpu_count()`` from 3.13,
-      ``os.cpu_count()`` before. By default a pool starts up to four more than
-      that (documented: :class:`~concurrent.futures.ThreadPoolExecutor`), for
-      jobs that wait.
+      ``os.cpu_count()`` before. By default a pool starts at most
+      ``min(32, CPUs + 4)``, for jobs that wait: too few above 32 cores
+      (documented: :class:`~concurrent.futures.ThreadPoolExecutor`).
     - If the shares take unequal time, make more shares than threads.
 
 If a job raises

@@ -7,7 +7,7 @@ that lies between two such places never shows. Without the GIL another thread
 can come in at any instruction. So the rule is the same on every build: what
 threads change together needs a lock.
 
-``may_switch`` tells of a function whether there is such a place in it. The
+``may_switch`` tells of a function whether there is one after its start. The
 trap's output is the table: what goes wrong on a free-threaded build, and
 whether the GIL hides it.
 
@@ -34,7 +34,7 @@ Prefer instead
     each thread (:mod:`cookbook.threads.thread_local_state`).
 
 Pitfalls
-    - Do not rely on what the GIL hides, on no build: a call that someone adds
+    - Do not rely on what the GIL hides, on any build: a call that someone adds
       between the read and the write is such a place. ``may_switch`` does not
       see the calls behind an operator, a property or a ``__del__``.
     - :mod:`cookbook.threads.what_needs_a_lock` lists single operations.
