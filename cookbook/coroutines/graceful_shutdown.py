@@ -37,8 +37,9 @@ Prefer instead
     signal handlers").
 
 Pitfalls
-    - Keep *grace* shorter than the time until SIGKILL: 10 seconds with
-      ``docker stop``, 30 with Kubernetes.
+    - Keep *grace* shorter than the time until SIGKILL: by default 10 seconds
+      with ``docker stop``, 30 with Kubernetes (documented: Docker,
+      *docker container stop*; Kubernetes, *Pod Lifecycle*).
     - A task that you do not wait for is cancelled when the main coroutine
       returns: keep tasks, and wait for them before *serve* returns.
     - ``loop.stop()`` in a handler ends :func:`asyncio.run` with
@@ -187,10 +188,10 @@ async def broken_run_until_signal(
         serve: Takes an event, which is never set.
 
     Warning:
-        A handler runs between any two bytecodes of the main thread, so
-        ``sys.exit`` raises :exc:`SystemExit` wherever the loop happens to be.
-        It ends the loop; :func:`asyncio.run` then cancels every task, in the
-        middle of its work, and the exit status 0 says that all went well.
+        A handler may run wherever the main thread calls something or ends a
+        turn of a loop, and there ``sys.exit`` raises :exc:`SystemExit`. It
+        ends the event loop; :func:`asyncio.run` then cancels every task, in
+        the middle of its work, and the exit status 0 says that all went well.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     await serve(asyncio.Event())

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -307,6 +308,37 @@ def test_the_handler_that_exits_may_raise_in_any_line_of_the_service() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert where == ["in the middle of a line"]
+
+
+def test_the_handler_that_exits_may_raise_in_a_loop_that_calls_nothing() -> (
+    None
+):
+    before = signal.getsignal(signal.SIGTERM)
+    main = threading.main_thread().ident
+    assert main
+    where: list[str] = []
+    loops: list[bool] = []
+
+    def send() -> None:
+        while not loops:
+            time.sleep(0.001)
+        signal.pthread_kill(main, signal.SIGTERM)
+
+    async def serve(_: asyncio.Event) -> None:
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            while True:
+                loops[:] = [True]
+        except SystemExit:
+            where.append("in a loop")
+        sender.join()
+
+    try:
+        asyncio.run(broken_run_until_signal(serve))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert where == ["in a loop"]
 
 
 def test_loop_stop_ends_asyncio_run_with_a_runtime_error() -> None:
