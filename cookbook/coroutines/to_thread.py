@@ -41,9 +41,12 @@ Pitfalls
     - In a thread that outlives the main thread, ``to_thread`` raises
       ``RuntimeError: cannot schedule new futures after interpreter
       shutdown`` (``can't register atexit after shutdown`` where no pool was
-      used before). In 3.12.0 to 3.12.2 even ``Thread.start`` raises there:
-      ``RuntimeError: can't create new thread at interpreter shutdown``. Start
-      threads earlier, and join them before the main thread ends.
+      used before); so it does in an ``atexit`` handler. In 3.12.0 to 3.12.2
+      even ``Thread.start`` raises in both: ``RuntimeError: can't create new
+      thread at interpreter shutdown`` (documented: CPython issue 113964). So
+      does the first ``put`` of a :class:`multiprocessing.Queue`, which starts
+      a thread. Start threads earlier, and join them before the main thread
+      ends.
 
 If a job raises
     the await raises the same exception. What a call raises after its await

@@ -243,6 +243,47 @@ def test_the_end_of_a_with_block_of_a_pool_blocks_the_loop() -> None:
     assert log[:2] == ["the call returns", "another task"]
 
 
+AT_EXIT = """
+import asyncio, atexit, multiprocessing, threading
+
+def try_to(start):
+    try:
+        start()
+    except RuntimeError as error:
+        print(error)
+    else:
+        print("starts")
+
+@atexit.register
+def at_exit():
+    queue = multiprocessing.get_context("fork").Queue()
+    try_to(threading.Thread(target=int).start)
+    try_to(lambda: queue.put("item"))
+    try_to(lambda: asyncio.run(asyncio.to_thread(int)))
+
+asyncio.run(asyncio.to_thread(int))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no fork")
+def test_an_atexit_handler_makes_no_call_and_in_3_12_1_starts_no_thread() -> (
+    None
+):
+    process = subprocess.run(
+        [sys.executable, "-I", "-c", AT_EXIT],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
+    refused = "can't create new thread at interpreter shutdown"
+    strict = (3, 12) <= sys.version_info < (3, 12, 3)
+    first = refused if strict else "starts"
+    late = "cannot schedule new futures after interpreter shutdown"
+    last = refused if strict else late
+    assert process.stdout.splitlines() == [first, first, last]
+
+
 AFTER_MAIN = """
 import asyncio, contextlib, threading
 
