@@ -15,7 +15,8 @@ connections, locks, queues and tasks of one call can be used in the next.
     lock that is free passes from loop to loop unnoticed
 :search: asyncio.run, asyncio.Runner, call async function from sync function,
     run_until_complete, several asyncio.run calls, synchronous wrapper around
-    an async client, await outside async, "Event loop is closed", "is bound
+    an async client, await outside async, "Event loop is closed", "Exception
+    ignored in: <function _ProactorBasePipeTransport.__del__", "is bound
     to a different event loop", "got Future <Future pending> attached to a
     different loop", "ValueError: a coroutine was expected, got <function
     main", "TypeError: An asyncio.Future, a coroutine or an awaitable is
@@ -40,6 +41,9 @@ Pitfalls
       loop``; a stream says ``got Future <Future pending> attached to a
       different loop``, or ``Event loop is closed`` when you close it. Create
       such objects inside ``main()`` and close them there.
+    - ``Event loop is closed`` from ``_ProactorBasePipeTransport.__del__``, at
+      the exit on Windows, came from transports left unclosed (documented:
+      CPython issue 92841). From 3.11 on it is a :exc:`ResourceWarning`.
     - ``await`` in an ordinary function is ``SyntaxError: 'await' outside
       async function``, at module level ``'await' outside function``.
     - ``asyncio.run(main)`` without the call is ``ValueError: a coroutine was
@@ -57,7 +61,7 @@ If it takes too long
 On Ctrl-C
     the call's coroutine is cancelled, and when it has cleaned up the call
     raises :exc:`KeyboardInterrupt`; the end of the ``with`` block closes the
-    loop. In another thread than the main thread it gets no Ctrl-C.
+    loop. In any other thread than the main one it gets no Ctrl-C.
 """
 
 import asyncio

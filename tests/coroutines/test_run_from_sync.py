@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+from asyncio import proactor_events
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from typing import Any
 
@@ -154,6 +155,25 @@ def test_a_stream_of_a_closed_loop_says_so_when_you_close_it() -> None:
         with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
             close_too_late(one)
         gc.collect()
+
+
+def test_an_unclosed_transport_of_windows_warns_and_is_no_error() -> None:
+    one, other = socket.socketpair()
+
+    async def leave() -> None:
+        loop = asyncio.get_running_loop()
+        made = vars(proactor_events)["_ProactorBasePipeTransport"](
+            loop, one, asyncio.Protocol()
+        )
+        await asyncio.sleep(0)
+        left.append(made)
+
+    left: list[object] = []
+    with other:
+        asyncio.run(leave())
+        with pytest.warns(ResourceWarning, match="^unclosed transport"):
+            left.clear()
+        assert one.fileno() == -1
 
 
 def test_await_outside_async_def_is_a_syntax_error_of_two_texts() -> None:
