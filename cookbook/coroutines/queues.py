@@ -30,9 +30,10 @@ Prefer instead
 Pitfalls
     - Without *maxsize* the queue holds all that the producer makes, and
       ``await queue.put()`` lets no other task run.
-    - ``await queue.join()`` waits for ``task_done()`` for each item. Call it
-      in ``finally``; and if every consumer has failed, it waits for ever all
-      the same. It does not tell of errors.
+    - Without end markers: ``await queue.join()``, then cancel the consumers.
+      It waits for ``task_done()`` for each item. Call it in ``finally``; and
+      if every consumer has failed, it waits for ever all the same. It does
+      not tell of errors.
     - ``task_done() called too many times``: more calls than items.
     - The queue is not thread-safe: another thread calls
       ``loop.call_soon_threadsafe(queue.put_nowait, item)``

@@ -260,6 +260,21 @@ def test_under_the_same_failure_the_right_way_raises_it(
     assert "ValueError('a label needs a name')" in capsys.readouterr().out
 
 
+def test_join_and_then_cancel_ends_consumers_that_do_not_fail() -> None:
+    done: list[int] = []
+
+    async def work(item: int) -> None:
+        await asyncio.sleep(1)
+        done.append(item)
+
+    async def main() -> None:
+        await queues.broken_process_all(range(5), work, consumers=2)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run_in_virtual_time(main())
+    assert done == [0, 1, 2, 3, 4]
+
+
 def test_task_done_in_finally_does_not_help_when_all_have_failed() -> None:
     async def main() -> None:
         queue: asyncio.Queue[int] = asyncio.Queue()
