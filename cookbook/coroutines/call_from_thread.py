@@ -20,8 +20,7 @@ wake the loop; what you do past them waits until something else does.
     schedule a coroutine from sync code, event loop does not wake up, asyncio
     Queue hangs, "RuntimeError: Non-thread-safe operation invoked on an event
     loop other than the current one", "RuntimeError: no running event loop",
-    "There is no current event loop in thread", "Event loop is closed",
-    "A coroutine object is required", janus
+    "Event loop is closed", "A coroutine object is required", janus
 
 Use this when
     a thread (a callback of a library, a worker of

@@ -24,6 +24,7 @@ get the default loop.
     Python 3.16", "DeprecationWarning: There is no current event loop",
     "RuntimeError: There is no current event loop in thread 'MainThread'.",
     "RuntimeError: There is no current event loop in thread 'Thread-1'",
+    "There is no current event loop in thread",
     "run() got an unexpected keyword argument 'loop_factory'", "module
     'asyncio' has no attribute 'ThreadedChildWatcher'"
 
