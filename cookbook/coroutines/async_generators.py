@@ -160,9 +160,10 @@ async def broken_first_match(
     Warning:
         A plain generator would be closed here, as its last reference goes.
         The ``finally`` of an async one runs later, in another task; as long
-        as a variable or a traceback holds the generator, not at all. What it
-        raises goes to the log instead of you. When :func:`asyncio.run` ends,
-        it cancels that task wherever it waits.
+        as a variable or a traceback holds the generator, not before
+        :func:`asyncio.run` ends. What it raises goes to the log instead of
+        you. When :func:`asyncio.run` ends, it cancels that task wherever it
+        waits.
     """
     async for item in items:
         if wanted(item):

@@ -35,8 +35,8 @@ Pitfalls
       ``finally``. One that awaits nothing that waits runs to its end.
     - A second ``cancel()`` is raised in the cleanup, where it awaits.
     - ``cancelling()`` counts the requests. Who ends one on purpose takes it
-      back with ``asyncio.current_task().uncancel()``; from 3.13 on, it is
-      raised again after a task group that fails otherwise.
+      back with ``asyncio.current_task().uncancel()``; from 3.13 on, a request
+      not taken back is raised again after a task group that fails.
 
 If a job raises
     it is reported, and the next one runs. If the task that you stop raises in

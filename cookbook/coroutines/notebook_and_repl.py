@@ -43,7 +43,8 @@ Pitfalls
       coroutine that waits for a task of that loop is a deadlock. Nor can it
       use a client, lock or queue that belongs to that loop.
     - ``nest_asyncio`` patches asyncio so that loops nest. It is a work-around,
-      and unmaintained: the project was archived in 2024.
+      and unmaintained: the project is archived (documented: ipykernel issue
+      1381).
     - The ordinary ``python`` prompt has no loop: ``await`` is a
       :exc:`SyntaxError` there, and ``asyncio.run`` works.
 

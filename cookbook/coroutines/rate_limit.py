@@ -23,12 +23,11 @@ Prefer instead
     many at the same time. Both, one inside the other, when it says both.
 
 Pitfalls
-    - Calls are spaced: with 10 in a second, one begins every 0.1 seconds, and
-      there are no bursts.
+    - Calls are spaced: with 10 in a second, one begins every 0.1 seconds.
+      There are no bursts, unless something blocks the event loop: calls whose
+      time has come meanwhile begin together.
     - A call that takes long does not delay the next: many can be under way.
     - Two programs, or two limits, share nothing: each has its own rate.
-    - If something blocks the event loop, calls whose time has come meanwhile
-      begin together.
 
 If a job raises
     the error is raised, and the next call begins at its time.
