@@ -6,6 +6,7 @@ waits for. What you can do depends on whether the program was prepared.
 It hangs now, and was not prepared. As its user (or root), from a second shell:
 
 - ``py-spy dump --pid PID`` (third party), only on builds with the GIL;
+  ``pystack remote PID`` is another (documented: pystack);
 - ``python -m profiling.sampling dump -a PID`` from 3.15;
 - ``python -m pdb -p PID`` from 3.14, then ``w``, ``q``: the main thread only.
   While that is blocked in a system call, as by a lock or ``join()``, you get
@@ -51,7 +52,10 @@ Pitfalls
       ``faulthandler_timeout`` is the same timer.
     - Each worker process has its own pid: ask each of them.
     - A script that does not exit after its last line waits for a thread that
-      is no daemon: ``threading.enumerate()`` lists it.
+      is no daemon: ``threading.enumerate()`` lists it. Or it waits for a child
+      process, which ``multiprocessing.active_children()`` lists, or for a
+      ``QueueFeederThread``, whose items nobody takes
+      (:mod:`cookbook.deadlocks.join_before_drain`).
     - On Linux, ``/proc/sys/kernel/yama/ptrace_scope`` above 0 forbids a look
       from outside without root.
 

@@ -310,6 +310,7 @@ def test_the_handler_that_exits_may_raise_in_any_line_of_the_service() -> None:
     assert where == ["in the middle of a line"]
 
 
+@posix
 def test_the_handler_that_exits_may_raise_in_a_loop_that_calls_nothing() -> (
     None
 ):

@@ -86,6 +86,33 @@ async def main():
 
 asyncio.run(main())
 """
+NOT_ENDING = """
+import multiprocessing, sys, threading, time
+
+def calls_of_main():
+    frame = sys._current_frames()[threading.main_thread().ident]
+    while frame:
+        yield frame.f_code.co_name
+        frame = frame.f_back
+
+def wait_for(call):
+    while call not in calls_of_main():
+        time.sleep(0.001)
+
+def watch():
+    wait_for("_exit_function")
+    print(*multiprocessing.active_children())
+    go_on.set()
+    wait_for("_finalize_join")
+    print(*(thread.name for thread in threading.enumerate()), flush=True)
+    queue.get()
+
+context = multiprocessing.get_context("fork")
+go_on, queue = context.Event(), context.Queue()
+context.Process(target=go_on.wait, args=(20,), name="child").start()
+threading.Thread(target=watch, name="watch", daemon=True).start()
+queue.put(bytes(1_000_000))
+"""
 unix_only = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows has no such signals"
 )
@@ -215,6 +242,20 @@ def test_after_ctrl_c_the_traceback_shows_join_and_the_program_still_hangs(
         assert "in join" in printed
         assert "in transfer" not in printed
         assert program.process.poll() is None
+
+
+@unix_only
+def test_a_child_and_a_feeder_keep_a_script_alive_and_are_listed() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", NOT_ENDING],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
+    children, threads = run.stdout.splitlines()
+    assert "name='child'" in children
+    assert threads == "MainThread watch QueueFeederThread"
 
 
 @unix_only
