@@ -170,6 +170,41 @@ def test_after_stop_a_call_is_refused_and_stop_does_nothing() -> None:
         background.run(square, 1, timeout=10)
 
 
+def test_while_what_ran_still_cleans_up_after_stop_a_call_is_refused() -> None:
+    background = BackgroundLoop()
+    begun, cleans_up, may_end = (threading.Event() for _ in range(3))
+
+    async def clean_up_long() -> None:
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            cleans_up.set()
+            may_end.wait(timeout=10)
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        pool.submit(background.run, clean_up_long, timeout=10)
+        assert begun.wait(timeout=10)
+        stopping = pool.submit(background.stop)
+        try:
+            assert cleans_up.wait(timeout=10)
+            with pytest.raises(RuntimeError, match=r"^the background loop"):
+                background.run(square, 1, timeout=0.05)
+        finally:
+            may_end.set()
+        stopping.result(timeout=10)
+
+
+@pytest.mark.parametrize("timeout", [0, threading.TIMEOUT_MAX])
+def test_the_shortest_and_the_longest_timeout_are_taken(
+    background: BackgroundLoop, timeout: float
+) -> None:
+    try:
+        assert background.run(square, 7, timeout=timeout) == 49
+    except TimeoutError:
+        assert timeout == 0
+
+
 def test_the_with_block_stops_the_loop_when_it_raises() -> None:
     slow = Slow()
     with concurrent.futures.ThreadPoolExecutor(1) as pool:

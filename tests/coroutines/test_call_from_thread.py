@@ -281,6 +281,19 @@ def test_a_timeout_that_is_no_number_of_seconds_is_refused_by_value(
     in_thread(work)
 
 
+@pytest.mark.parametrize("timeout", [0, threading.TIMEOUT_MAX])
+def test_the_shortest_and_the_longest_timeout_are_taken(
+    timeout: float,
+) -> None:
+    def work(loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            assert call_from_thread(loop, square, 7, timeout=timeout) == 49
+        except TimeoutError:
+            assert timeout == 0
+
+    in_thread(work)
+
+
 def test_what_is_no_coroutine_function_is_refused_by_asyncio() -> None:
     def work(loop: asyncio.AbstractEventLoop) -> None:
         with pytest.raises(
