@@ -6,6 +6,7 @@ import random
 import re
 import socket
 import threading
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.client import RemoteDisconnected
@@ -147,6 +148,50 @@ def test_a_refused_connection_is_an_error_in_place_of_the_page() -> None:
         pages = asyncio.run(fetch([url], pause=0))
     assert isinstance(pages[url], URLError)
     assert "refused" in str(pages[url])
+
+
+@pytest.mark.parametrize("timeout", [7.5, None])
+def test_each_request_waits_for_the_server_as_long_as_is_said(
+    timeout: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = []
+
+    def urlopen(_: str, *, timeout: float) -> None:
+        waits.append(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    options: dict[str, Any] = {"timeout": timeout} if timeout else {}
+    pages = asyncio.run(fetch(["http://localhost/a"], pause=0, **options))
+    assert [type(page) for page in pages.values()] == [TimeoutError]
+    assert waits == [timeout or 10] * 3
+
+
+def test_five_requests_are_under_way_if_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now: list[str] = []
+    numbers: list[int] = []
+
+    async def fetch_one(url: str, **_: float) -> bytes:
+        now.append(url)
+        numbers.append(len(now))
+        await asyncio.sleep(0)
+        now.remove(url)
+        return b""
+
+    monkeypatch.setattr(recipe, "fetch", fetch_one)
+    urls = [f"http://localhost/{page}" for page in range(10)]
+    assert len(asyncio.run(fetch(urls))) == 10
+    assert max(numbers) == 5
+
+
+def test_in_the_program_one_page_is_asked_for_twice(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe.main()
+    assert "b'about jam'" in capsys.readouterr().out
+    assert recipe.Handler.asked == {"/tea": 1, "/jam": 2, "/pie": 1}
 
 
 def test_a_request_that_times_out_is_tried_again() -> None:
