@@ -60,6 +60,34 @@ def test_another_task_gets_no_turn_while_a_coroutine_blocks(
     assert asyncio.run(blocking_call.turns_during(method)) == 0
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("seconds", [0, 0.5])
+def test_the_call_is_made_with_the_seconds_that_are_given(
+    method: Callable[[float], Awaitable[None]],
+    seconds: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+
+    async def main() -> None:
+        await method(seconds)
+
+    monkeypatch.setattr(time, "sleep", slept.append)
+    asyncio.run(main())
+    assert slept == [seconds]
+
+
+def test_one_turn_is_counted_for_each_round_of_the_loop() -> None:
+    calls = []
+
+    async def method() -> None:
+        calls.append("a call")
+        await asyncio.sleep(0)
+
+    assert asyncio.run(blocking_call.turns_during(method)) == 3
+    assert calls == ["a call"] * 3
+
+
 def test_another_task_gets_turns_while_a_thread_makes_the_call() -> None:
     may_begin = threading.Event()
 
