@@ -194,6 +194,28 @@ def test_a_test_that_waits_for_ever_is_an_error_when_its_time_is_over() -> (
     assert "TimeoutError" in text
 
 
+def test_the_recipe_gives_up_a_price_that_does_not_come_in_10_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = []
+
+    def timeout(seconds: float) -> asyncio.Timeout:
+        limits.append(seconds)
+        return real_timeout(0)
+
+    async def price(_: str) -> int:
+        await asyncio.sleep(1)
+        return 3
+
+    real_timeout = asyncio.timeout
+    monkeypatch.setattr(asyncio, "timeout", timeout)
+    monkeypatch.setattr(async_tests, "price", price)
+    result, _ = result_of(async_tests.PriceTest)
+    [(_, text)] = result.errors
+    assert "TimeoutError" in text
+    assert limits == [10]
+
+
 def test_an_async_mock_can_be_awaited_and_a_mock_cannot() -> None:
     async def main() -> None:
         answer = mock.AsyncMock(return_value=5)
