@@ -242,15 +242,19 @@ def test_a_function_that_uses_nothing_from_around_it_is_sent_as_code() -> None:
 @pytest.mark.parametrize("kind", ["closure", "global", "default", "argument"])
 def test_what_cannot_be_sent_is_not_shareable(kind: str) -> None:
     one = 1
-    job: Callable[[Any], Any] = {
+
+    def add(number: int, step: int = 1) -> int:
+        return number + step
+
+    jobs: dict[str, Callable[[Any], Any]] = {
         "closure": lambda n: n + one,
         "global": lambda n: (n, HAS_GIL),
-        "default": lambda n, step=1: n + step,
+        "default": add,
         "argument": is_prime,
-    }[kind]
+    }
     item = threading.Lock() if kind == "argument" else 7
     with pytest.raises(Exception, match="does not support cross") as caught:
-        map_in_interpreters(job, [item], workers=1)
+        map_in_interpreters(jobs[kind], [item], workers=1)
     assert type(caught.value).__name__ == "NotShareableError"
     assert str(caught.value).endswith(
         "does not support cross-interpreter data"
