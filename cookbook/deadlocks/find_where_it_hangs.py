@@ -52,9 +52,9 @@ Pitfalls
       ``faulthandler_timeout`` is the same timer.
     - Each worker process has its own pid: ask each of them.
     - A script that does not exit after its last line waits for a thread that
-      is no daemon: ``threading.enumerate()`` lists it. Or it waits for a child
-      process, which ``multiprocessing.active_children()`` lists, or for a
-      ``QueueFeederThread``, whose items nobody takes
+      is no daemon: ``threading.enumerate()`` lists it. Or it waits for such a
+      child process, which ``multiprocessing.active_children()`` lists, or for
+      a ``QueueFeederThread``, whose items nobody takes
       (:mod:`cookbook.deadlocks.join_before_drain`).
     - On Linux, ``/proc/sys/kernel/yama/ptrace_scope`` above 0 forbids a look
       from outside without root.
