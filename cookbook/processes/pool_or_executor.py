@@ -57,7 +57,7 @@ has, and then give every wait a timeout.
     difference between Pool and ProcessPoolExecutor, which is better, pool
     hangs when a worker is killed, pool waits forever, segmentation fault in a
     worker, out of memory, OOM killer, worker process died, lost job, cancel a
-    job, BrokenProcessPool, terminate_workers, kill_workers
+    job, terminate_workers, kill_workers
 
 Use this when
     you start new code, or a pool hangs and you cannot tell why.

@@ -12,9 +12,9 @@ first job runs, the bar stands still, whatever the others have done.
 :since: 3.11
 :trap: every build, every start method
 :search: progress bar for multiprocessing, multiprocessing progress bar tqdm
-    imap_unordered, tqdm with ProcessPoolExecutor, rich progress, pool.map
-    progress, percentage done, how many jobs are left, callback, as_completed,
-    progress bar does not move, progress bar jumps to 100 %
+    imap_unordered, tqdm, tqdm with ProcessPoolExecutor, rich progress,
+    pool.map progress, percentage done, how many jobs are left, callback,
+    as_completed, progress bar does not move, progress bar jumps to 100 %
 
 Use this when
     there are many jobs, and somebody watches.

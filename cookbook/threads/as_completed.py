@@ -12,7 +12,7 @@ the slowest.
 :since: 3.11
 :trap: every build
 :search: as_completed, order of completion, results out of order, first result,
-    fastest first, progress bar, tqdm, show progress, imap_unordered, which
+    fastest first, show progress of threads, which
     input does a future belong to, future to item, completed futures,
     executor.map waits for the slowest, "futures unfinished", TimeoutError
 

@@ -68,7 +68,7 @@ QUERIES = {
     "dining philosophers": "deadlocks/dining_philosophers",
     "attach debugger to running process": "deadlocks/find_where_it_hangs",
     "pytest thread leak": "testing/no_leaks",
-    "Can't pickle local object": "processes/pool_map",
+    "Can't pickle local object": "processes/pickling",
     "An attempt has been made to start a new process before the current "
     "process has finished its bootstrapping phase": "processes/main_guard",
 }
@@ -374,7 +374,7 @@ def test_without_javascript_all_can_be_read_and_no_button_is_dead(
         for pre in pres.all():
             expect(pre).to_be_visible()
         links = page.locator(".sidebar-tree a.reference")
-        link = links.filter(has_text="Choose between")
+        link = links.filter(has_text="asyncio and processes")
         expect(link.first).to_be_visible()
         expect(page.locator("button.theme-toggle:visible")).to_have_count(0)
 
