@@ -15,9 +15,9 @@ holds every test to it, as this book's does.
 :told by: the recipe's own ``no_leaks``
 :search: pytest thread leak, detect leaked threads, test leaves thread running,
     leaked process, zombie processes in tests, file descriptor leak, leaked
-    asyncio task, leaked shared_memory objects, autouse fixture, flaky tests,
+    asyncio task, autouse fixture, flaky tests,
     test isolation, psm_, tests affect each other, pytest does not exit,
-    ResourceWarning, "resource_tracker: There appear to be"
+    ResourceWarning
 
 Use this when
     your code starts threads, processes or tasks, opens files, or shares
@@ -165,7 +165,6 @@ LOOKS: tuple[Callable[[], Found], ...] = (
 
 def present() -> Found:
     """Return all that a test could leave behind, with words for each."""
-    gc.collect()  # closes what nobody holds
     return {key: words for look in LOOKS for key, words in look().items()}
 
 
@@ -188,9 +187,12 @@ def no_leaks(grace: float = 10.0) -> Iterator[None]:
     before = present()
     yield
     deadline = time.monotonic() + grace
-    while left := sorted(
-        words for key, words in present().items() if key not in before
-    ):
+    while True:
+        gc.collect()  # closes what nobody holds
+        found = present().items()
+        left = sorted(words for key, words in found if key not in before)
+        if not left:
+            return
         if time.monotonic() >= deadline:
             raise AssertionError(f"left behind: {', '.join(left)}")
         time.sleep(0.01)
