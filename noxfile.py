@@ -98,7 +98,9 @@ def lint_programs(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as folder:
         session.run("python", "-c", script, folder, silent=True)
         config = "--config=pyproject.toml"
-        session.run("ruff", "check", config, "--select=E,F,I,W", folder)
+        rules = "--select=E,F,I,W"
+        traps = "--per-file-ignores=broken_main.py:E722"  # is one of them
+        session.run("ruff", "check", config, rules, traps, folder)
         session.run("ruff", "format", config, "--check", "--diff", folder)
 
 

@@ -124,7 +124,7 @@ async def map_with_workers(
 def limited(
     job: Callable[P, Awaitable[R]], at_most: int
 ) -> Callable[P, Awaitable[R]]:
-    """Return *job* as a coroutine function that few tasks may be in at once.
+    """Return *job* as a coroutine function that few tasks are in at once.
 
     Args:
         job: What to limit.

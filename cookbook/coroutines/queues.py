@@ -161,7 +161,7 @@ def check(work: object, consumers: int, maxsize: int) -> None:
 
 
 async def print_labels(process_all: Callable[..., Awaitable[None]]) -> None:
-    """Have one consumer print labels, of which the second cannot be printed.
+    """Have one consumer print labels; the second cannot be printed.
 
     Args:
         process_all: :func:`process_all`, or one with its signature.

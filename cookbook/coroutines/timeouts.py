@@ -150,7 +150,7 @@ async def ask() -> None:
 
 
 def main() -> None:
-    """Ask three times, with 0.01 seconds each; then with 0.1 seconds in all.
+    """Ask three times, with 0.01 seconds each; then with 0.1 in all.
 
     >>> main()
     cleaned up
