@@ -49,7 +49,7 @@ QUERIES = {
     "pool objects cannot be passed between processes": "processes/pickling",
     "AF_UNIX path too long": "processes/queues_and_pipes",
     "SemLock created in a fork context": "processes/shared_counter_processes",
-    "resource_tracker leaked shared_memory": "processes/shared_memory",
+    "leaked shared_memory objects to clean up": "processes/shared_memory",
     "ForkAwareLocal": "processes/manager",
     "zombie": "processes/orphans",
     "max_workers must be <= 61": "processes/how_many_workers",
