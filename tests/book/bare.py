@@ -28,10 +28,11 @@ START_METHODS = ("fork", "spawn", "forkserver")
 TIMEOUT = 120.0  # seconds that a program gets
 GRACE = 10.0  # seconds that its processes get to be gone
 PROBE = """
-import importlib.util, json, sys
+import importlib.util, json, multiprocessing, sys
 gil = getattr(sys, "_is_gil_enabled", lambda: True)()
 bare = importlib.util.find_spec("cookbook") is None
-print(json.dumps([sys.version_info[:2], gil, bare]))
+method = multiprocessing.get_start_method()
+print(json.dumps([sys.version_info[:2], gil, method, bare]))
 """
 WITH_METHOD = """
 import multiprocessing, runpy, sys
@@ -70,12 +71,14 @@ class Python:
         path: Its executable.
         version: Its major and minor version.
         gil: Whether it has a GIL.
+        method: The start method that is its default.
     """
 
     name: str
     path: Path
     version: tuple[int, int]
     gil: bool
+    method: str
 
 
 @dataclass(frozen=True)
@@ -110,10 +113,10 @@ def find(name: str) -> Python | None:
     )
     if probe.returncode:
         return None
-    version, gil, bare = json.loads(probe.stdout)
+    version, gil, method, bare = json.loads(probe.stdout)
     if not bare:
         raise ValueError(f"the book is installed in {path}")
-    return Python(name, path, (version[0], version[1]), gil)
+    return Python(name, path, (version[0], version[1]), gil, method)
 
 
 def run(python: Python, text: str, start_method: str = "") -> Ended:

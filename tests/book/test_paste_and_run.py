@@ -56,7 +56,7 @@ def test_a_program_prints_what_the_page_shows_and_leaves_nothing(
     runs = [
         (program, method)
         for program in programs(blocks_of(address))
-        for method in start_methods(program.block)
+        for method in start_methods(program.block, python)
     ]
     with ThreadPoolExecutor(2) as pool:
         wrong = pool.map(lambda one: wrong_with_program(python, *one), runs)
@@ -106,11 +106,12 @@ def test_every_block_was_run_on_every_python(blocks_of: BlocksOf) -> None:
     assert ran
 
 
-def start_methods(block: Block) -> tuple[str, ...]:
+def start_methods(block: Block, python: bare.Python) -> list[str]:
     """Return the start methods to try; the empty one is the default."""
-    if PROCESSES.search(block.copied or ""):
-        return "", *bare.START_METHODS
-    return ("",)
+    if not PROCESSES.search(block.copied or ""):
+        return [""]
+    others = [one for one in bare.START_METHODS if one != python.method]
+    return ["", *others]
 
 
 def wrong_with_program(
