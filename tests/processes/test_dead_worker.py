@@ -23,6 +23,7 @@ from cookbook.processes.dead_worker import (
     map_with_retries,
     work,
 )
+from tests.calls import Call
 
 METHODS = multiprocessing.get_all_start_methods()
 TERMINATED = (
@@ -38,16 +39,6 @@ posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 pytestmark = pytest.mark.filterwarnings(
     "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"
 )
-
-
-class Call:
-    """Becomes the answer of *function* in the process that unpickles it."""
-
-    def __init__(self, function: Callable[..., object], *args: object) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return self.call
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from cookbook.processes.events_between_processes import (
     hold,
     run_meanwhile,
 )
+from tests.calls import Call
 
 METHODS = multiprocessing.get_all_start_methods()
 ROOT = Path(events_between_processes.__file__).parents[2]
@@ -65,16 +66,6 @@ def test_workers_go_on_until_they_are_told_to_stop_and_end_by_themselves(
     codes = run_meanwhile(turn, work, timeout=60, context=context)
     assert codes == [0, 0]
     assert not multiprocessing.active_children()
-
-
-class Call:
-    """Becomes the answer of *function* in the process that unpickles it."""
-
-    def __init__(self, function: Callable[..., object], *args: object) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return self.call
 
 
 def test_the_work_does_not_begin_before_all_workers_are_ready(

@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -18,6 +17,7 @@ from cookbook.processes.executor_map import (
     broken_parallelism_with_concurrent_process_pool,
     parallelism_with_concurrent_process_pool,
 )
+from tests.calls import Call
 
 METHODS = multiprocessing.get_all_start_methods()
 TERMINATED = (
@@ -34,16 +34,6 @@ posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 pytestmark = pytest.mark.filterwarnings(
     "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"
 )
-
-
-class Call:
-    """Becomes the answer of *function* in the process that unpickles it."""
-
-    def __init__(self, function: Callable[..., object], *args: object) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return self.call
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from cookbook.processes.main_guard import (
     broken_run_unguarded,
     run_in_process,
 )
+from tests.calls import Call
 
 METHODS = multiprocessing.get_all_start_methods()
 IMPORTING = [method for method in METHODS if method != "fork"]
@@ -68,16 +68,6 @@ context = multiprocessing.get_context(sys.argv[1])
 with ProcessPoolExecutor(1, mp_context=context) as executor:
     print(list(executor.map(f, [1])))
 """
-
-
-class Call:
-    """Becomes the answer of *function* in the process that unpickles it."""
-
-    def __init__(self, function: Callable[..., object], *args: object) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return self.call
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +21,7 @@ from cookbook.processes.pool_map import (
     broken_with_local_job,
     parallelism_with_multiprocess,
 )
+from tests.calls import Call
 
 METHODS = multiprocessing.get_all_start_methods()
 ENDLESS = 2**127 - 1  # a prime that no worker ever finds to be one
@@ -32,16 +32,6 @@ posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 pytestmark = pytest.mark.filterwarnings(
     "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"
 )
-
-
-class Call:
-    """Becomes the answer of *function* in the process that unpickles it."""
-
-    def __init__(self, function: Callable[..., object], *args: object) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return self.call
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -6,7 +6,6 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -25,22 +24,13 @@ from cookbook.processes.several_arguments import (
     count_with_partial,
     count_with_starmap,
 )
+from tests.calls import Call
 
 METHODS = multiprocessing.get_all_start_methods()
 SPANS = [(0, 10), (10, 20), (20, 24)]
 ONE = multiprocessing.get_context(METHODS[0])
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-
-
-class Call:
-    """Becomes the answer of *function* in the process that unpickles it."""
-
-    def __init__(self, function: Callable[..., object], *args: object) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return self.call
 
 
 class Pickled:

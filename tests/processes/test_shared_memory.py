@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 from array import array
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -35,6 +34,7 @@ from cookbook.processes.shared_memory import (
     shared_block,
     unlink,
 )
+from tests.calls import Call
 
 ROOT = Path(shared_memory.__file__).parents[2]
 METHODS = multiprocessing.get_all_start_methods()
@@ -46,16 +46,6 @@ every_method = pytest.mark.parametrize("method", METHODS)
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX")
 forks = pytest.mark.skipif("fork" not in METHODS, reason="needs fork")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="is of Linux")
-
-
-class Call:
-    """Becomes the answer of *function* in the process that unpickles it."""
-
-    def __init__(self, function: Callable[..., object], *args: object) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return self.call
 
 
 @pytest.fixture

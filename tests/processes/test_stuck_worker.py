@@ -29,6 +29,7 @@ from cookbook.processes.stuck_worker import (
     end,
     receive_outcome,
 )
+from tests.calls import Call
 
 METHODS = multiprocessing.get_all_start_methods()
 SPAWN = multiprocessing.get_context("spawn")
@@ -42,16 +43,6 @@ forks = pytest.mark.skipif("fork" not in METHODS, reason="needs fork")
 pytestmark = pytest.mark.filterwarnings(
     "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"
 )
-
-
-class Call:
-    """Becomes the answer of *function* in the process that unpickles it."""
-
-    def __init__(self, function: Callable[..., object], *args: object) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return self.call
 
 
 @pytest.fixture

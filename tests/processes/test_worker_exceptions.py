@@ -31,6 +31,7 @@ from cookbook.processes.worker_exceptions import (
     map_keeping_errors,
     pay,
 )
+from tests.calls import Call
 
 METHODS = multiprocessing.get_all_start_methods()
 ROOT = Path(worker_exceptions.__file__).parents[2]
@@ -48,16 +49,6 @@ posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 pytestmark = pytest.mark.filterwarnings(
     "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"
 )
-
-
-class Call:
-    """Becomes the answer of *function* in the process that unpickles it."""
-
-    def __init__(self, function: Callable[..., object], *args: object) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return self.call
 
 
 class TextError(Exception):
