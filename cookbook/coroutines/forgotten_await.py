@@ -71,7 +71,7 @@ async def may_save(role: str) -> bool:
 
 
 async def save(record: str, records: list[str]) -> str:
-    """Append *record* to *records*."""
+    """Append *record* to *records*, and return it."""
     await asyncio.sleep(0)
     records.append(record)
     return record

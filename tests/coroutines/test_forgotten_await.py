@@ -35,6 +35,7 @@ def test_who_may_save_saves_all_records_in_order() -> None:
     records: list[str] = []
     assert asyncio.run(save_all(["editor"], ["one", "two"], records)) == 2
     assert records == ["one", "two"]
+    assert asyncio.run(save("three", records)) == "three"
 
 
 def test_who_is_not_allowed_saves_nothing() -> None:
