@@ -16,6 +16,7 @@ import pytest
 from cookbook.coroutines.subprocesses import (
     PRINTS_A_MILLION,
     broken_run_program,
+    kill_group,
     run_program,
 )
 
@@ -32,6 +33,8 @@ more = {}
 if sys.argv[2] == "escapes":
     null = subprocess.DEVNULL
     more = dict(start_new_session=True, stdout=null, stderr=null)
+if sys.argv[2] == "escapes with the pipe":
+    more = dict(start_new_session=True)
 process = subprocess.Popen(other, pass_fds=[pipe], **more)
 os.write(pipe, b"%7d" % process.pid)
 if sys.argv[2] != "leaves":
@@ -111,6 +114,33 @@ def test_a_program_in_a_session_of_its_own_is_not_killed(
         os.read(family.pipe, 1)
     os.kill(family.other, signal.SIGKILL)
     assert family.have_all_ended()
+
+
+@posix
+def test_a_cancellation_goes_on_although_the_pipe_stays_open(
+    family: Family,
+) -> None:
+    async def main() -> None:
+        task = asyncio.create_task(family.run("escapes with the pipe"))
+        await family.has_started()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        os.kill(family.other, signal.SIGKILL)
+        await asyncio.to_thread(family.have_all_ended)
+
+    asyncio.run(main())
+    assert family.have_all_ended()
+
+
+def test_a_program_that_has_just_ended_is_not_killed() -> None:
+    async def main() -> int:
+        process = await asyncio.create_subprocess_exec(PYTHON, "-c", "")
+        await process.wait()
+        kill_group(process)
+        return await process.wait()
+
+    assert asyncio.run(main()) == 0
 
 
 @posix
