@@ -13,4 +13,6 @@ __all__ = [
     "parallel_threads",
     "deadlocks",
     "testing",
+    "measuring",
+    "clusters",
 ]
