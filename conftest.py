@@ -11,6 +11,7 @@ from hypothesis.strategies import none
 
 from cookbook import forms
 from cookbook.testing.no_leaks import no_leaks
+from tests import engines
 from tests.exploring import Explore
 
 # A slow machine is no failure.
@@ -38,8 +39,16 @@ def pytest_configure() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let ``nox -s record`` ask for a record of what is explored."""
+    """Let ``nox -s record`` and ``nox -s engines`` ask for what they are."""
     parser.addoption("--record", action="store_true", help="record schedules")
+    parser.addoption(
+        engines.OPTION, action="store_true", help="run what needs an engine"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Name the engines that the run is about."""
+    return engines.versions() if config.getoption(engines.OPTION) else None
 
 
 RECIPES_BEGUN = pytest.StashKey[set[str]]()
@@ -70,7 +79,9 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """Leave out of each doctest the outputs of other builds.
 
     In a recipe only the doctests are tests: a test case there is an example.
@@ -81,6 +92,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.DoctestItem)
         or RECIPES not in item.path.parents
     ]
+    if not config.getoption(engines.OPTION):
+        for item in items:
+            engines.leave_out(item)
     for item in items:
         if isinstance(item, pytest.DoctestItem) and item.dtest is not None:
             item.dtest.examples = [

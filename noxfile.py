@@ -123,6 +123,14 @@ def tests(session: nox.Session) -> None:
         session.run("python", "-m", "pytest", *folders)
 
 
+@nox.session(python="3.13")
+def engines(session: nox.Session) -> None:
+    """Run the recipes for clusters on Dask, Ray and MPI."""
+    install(session, "tests", "engines")
+    folders = session.posargs or ("cookbook/clusters", "tests/clusters")
+    session.run("python", "-m", "pytest", "--engines", *folders)
+
+
 @nox.session
 def book(session: nox.Session) -> None:
     """Build the book and say where to open it."""

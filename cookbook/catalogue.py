@@ -81,6 +81,11 @@ class Recipe:
         return self._parts[2]
 
     @property
+    def needs(self) -> list[str]:
+        """The requirements to install first; none for most recipes."""
+        return self.values("needs")
+
+    @property
     def advice(self) -> str:
         """The definition list after the fields, in reStructuredText."""
         return self._parts[3]

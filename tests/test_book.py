@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cookbook import catalogue, forms
+from tests.engines import ENGINES
 from tests.exploring import BUILDS as RECORDED_BUILDS
 from tests.exploring import RECORDED
 from tests.linting import ruff
@@ -111,7 +112,8 @@ def test_the_fields_have_values_of_the_closed_lists(
     recipe: catalogue.Recipe,
 ) -> None:
     required = {"models", "work", "level", "since", "trap", "search"}
-    assert required <= recipe.fields.keys() <= required | {"told by"}
+    assert required <= recipe.fields.keys() <= required | {"told by", "needs"}
+    assert set(recipe.needs) <= ENGINES.keys()
     assert set(recipe.values("models")) <= MODELS
     assert set(recipe.values("work")) <= WORK
     assert recipe.fields["level"] in LEVELS
@@ -206,17 +208,30 @@ def test_everything_public_is_documented(recipe: catalogue.Recipe) -> None:
 def test_it_imports_the_standard_library_and_the_core_alone(
     recipe: catalogue.Recipe,
 ) -> None:
-    for node in ast.walk(ast.parse(recipe.source)):
+    tree = ast.parse(recipe.source)
+    needed = {module for name in recipe.needs for module in ENGINES[name]}
+    assert foreign_imports(tree) == needed
+
+
+@every_recipe
+def test_it_imports_with_nothing_installed(recipe: catalogue.Recipe) -> None:
+    tree = ast.parse(recipe.source)
+    tree.body = [one for one in tree.body if not isinstance(one, Definition)]
+    assert not foreign_imports(tree)
+
+
+def foreign_imports(tree: ast.Module) -> set[str]:
+    """Return the packages imported that are neither Python's nor the core."""
+    modules = set()
+    for node in ast.walk(tree):
         match node:
             case ast.ImportFrom(module=str(module)):
-                modules = [module]
+                modules.add(module)
             case ast.Import(names=names):
-                modules = [alias.name for alias in names]
-            case _:
-                continue
-        for module in modules:
-            top = module.split(".")[0]
-            assert top in sys.stdlib_module_names or module == forms.CORE
+                modules |= {alias.name for alias in names}
+    return {module.split(".")[0] for module in modules - {forms.CORE}} - set(
+        sys.stdlib_module_names
+    )
 
 
 @every_recipe

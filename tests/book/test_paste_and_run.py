@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cookbook import forms
+from cookbook import catalogue, forms
 from tests.book import bare
 from tests.book.blocks import Block, Program, programs
 from tests.book.browser import missing, pages, pres
@@ -17,9 +17,21 @@ from tests.book.browser import missing, pages, pres
 BlocksOf = Callable[[str], list[Block]]
 
 WITH_CODE = [address for address in pages() if pres(address)]
+# tests/clusters pastes and runs what needs an engine
+BARE = [
+    address
+    for address in WITH_CODE
+    if address
+    not in {
+        f"recipes/{one.address}.html"
+        for one in catalogue.recipes()
+        if one.needs
+    }
+]
 MASK = "…"
 PROCESSES = re.compile(r"\bmultiprocessing\b|\bProcessPoolExecutor\b")
 every_page = pytest.mark.parametrize("address", WITH_CODE)
+every_bare_page = pytest.mark.parametrize("address", BARE)
 ran: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
 
 
@@ -49,7 +61,7 @@ def test_programs_doctests_and_commands_have_a_copy_button_and_no_other(
         assert (block.copied is not None) == to_copy, block
 
 
-@every_page
+@every_bare_page
 def test_a_program_prints_what_the_page_shows_and_leaves_nothing(
     address: str, python: bare.Python, blocks_of: BlocksOf
 ) -> None:
@@ -66,7 +78,7 @@ def test_a_program_prints_what_the_page_shows_and_leaves_nothing(
         pytest.fail(f"{address}\n{report}", pytrace=False)
 
 
-@every_page
+@every_bare_page
 def test_a_doctest_answers_what_the_page_shows(
     address: str, python: bare.Python, blocks_of: BlocksOf
 ) -> None:
@@ -95,7 +107,7 @@ def test_the_commands_for_python_end_well(
 def test_every_block_was_run_on_every_python(blocks_of: BlocksOf) -> None:
     left_out = [
         f"{address}, block {block.number}, {name}"
-        for address in WITH_CODE
+        for address in BARE
         for name in bare.NAMES
         if bare.find(name)
         for block in blocks_of(address)

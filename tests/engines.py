@@ -1,0 +1,48 @@
+"""The engines that a few recipes need, and the packages each is imported as.
+
+A requirement is one of the group ``engines`` in ``pyproject.toml``. The
+session ``engines`` installs them all and runs what needs them; any other run
+leaves it out and says why.
+"""
+
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+from cookbook import catalogue
+
+ENGINES = {
+    "dask[distributed]": {"distributed"},
+    "mpi4py": {"mpi4py"},
+    "ray": {"ray"},
+}
+OPTION = "--engines"
+
+
+def needs(path: Path) -> list[str]:
+    """Return what the recipe of a module, or of its test file, needs."""
+    name = path.stem.removeprefix("test_")
+    return next(
+        (
+            recipe.needs
+            for recipe in catalogue.recipes()
+            if recipe.name == f"{path.parent.name}.{name}"
+        ),
+        [],
+    )
+
+
+def leave_out(item: pytest.Item) -> None:
+    """Skip what needs an engine, outside the session that has them."""
+    if missing := needs(item.path):
+        reason = f"needs {', '.join(missing)}: nox -s engines runs it"
+        item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def versions() -> str:
+    """Return the installed version of each engine, for the log."""
+    names = [name.partition("[")[0] for name in ENGINES]
+    return ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in names
+    )
