@@ -170,7 +170,7 @@ def test_the_end_of_the_iteration_cancels_what_has_not_been_sent(
             if self not in kept:
                 kept.append(self)
                 super().shutdown(wait=False, cancel_futures=cancel_futures)
-                gate.write_text("go")  # waits for the job that reads it
+                opened.close()  # the job that reads it goes on
 
     jobs: list[Any] = [partial(abs, -1), partial(Path.read_text, gate)]
     jobs += [partial(os.mkdir, made / str(n)) for n in range(15)]
@@ -178,6 +178,7 @@ def test_the_end_of_the_iteration_cancels_what_has_not_been_sent(
         function: Any = call
         results = lazy_map(function, jobs, workers=1, ahead=17)
         assert next(results) == 1
+        opened = gate.open("w")  # waits for the job that reads it
         if end == "close":
             results.close()
         else:
