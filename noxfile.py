@@ -28,6 +28,7 @@ nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
+nox.options.allow_parallel = True  # `nox -j auto`: one for each core
 
 
 def is_missing(python: str) -> bool:
@@ -131,7 +132,7 @@ def engines(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "--engines", *folders)
 
 
-@nox.session
+@nox.session(allow_parallel=False)  # `browser` builds into the same folder
 def book(session: nox.Session) -> None:
     """Build the book and say where to open it."""
     install(session, "docs")

@@ -1,63 +1,63 @@
 """Run tests again and again while the processor is busy.
 
-``python -m tests.soak 200 tests/processes`` runs the tests 200 times, with two
-busy processes for each core beside them, and stops at the first failure. A
-test that needs the machine to be quiet does not last long here.
+``python -m tests.soak 200 tests/processes`` runs the tests 200 times, twice as
+many runs at once as there are cores, and stops when one fails. A test that
+needs the machine to be quiet, or to itself, does not last long here.
 """
 
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 
-BUSY = [sys.executable, "-c", "while True: pass"]
 TESTS = [sys.executable, "-X", "dev", "-m", "pytest", "-q", "-x"]
+TESTS += ["-p", "no:cacheprovider"]  # runs at once would share the cache
+AT_ONCE = 2 * (os.cpu_count() or 1)
 LIMIT = 3600.0  # seconds for one run
 
 
-@contextmanager
-def busy_machine() -> Iterator[None]:
-    """Keep every core busy twice over."""
-    loads = [subprocess.Popen(BUSY) for _ in range(2 * (os.cpu_count() or 1))]
-    try:
-        yield
-    finally:
-        for load in loads:
-            load.kill()
-            load.wait()
-
-
 def soak(runs: int, arguments: list[str]) -> int:
-    """Run pytest *runs* times; return the number of the run that failed.
+    """Run pytest *runs* times, and no more once a run has failed.
 
     Args:
         runs: How often, unless a run fails.
         arguments: Of pytest.
 
     Returns:
-        0 if every run passed.
+        How many runs failed.
     """
-    for number in range(1, runs + 1):
-        begin = time.monotonic()
-        run = subprocess.run(
-            [*TESTS, *arguments],
-            check=False,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=LIMIT,
-        )
-        if run.returncode:
-            print(run.stdout, run.stderr, sep="\n")
-            print(f"run {number} of {runs} failed")
-            return number
-        seconds = time.monotonic() - begin
-        print(f"run {number} of {runs} passed, {seconds:.0f} s", flush=True)
-    return 0
+    failed = threading.Event()
+
+    def run(number: int) -> bool:
+        return failed.is_set() or passes(number, runs, arguments, failed)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(run, range(1, runs + 1))).count(False)
+
+
+def passes(
+    number: int, runs: int, arguments: list[str], failed: threading.Event
+) -> bool:
+    """Run pytest once, and report how it ended."""
+    begin = time.monotonic()
+    run = subprocess.run(
+        [*TESTS, *arguments],
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=LIMIT,
+    )
+    if run.returncode:
+        failed.set()
+        print(run.stdout, run.stderr, sep="\n")
+    outcome = "failed" if run.returncode else "passed"
+    seconds = time.monotonic() - begin
+    print(f"run {number} of {runs} {outcome}, {seconds:.0f} s", flush=True)
+    return not run.returncode
 
 
 if __name__ == "__main__":
-    with busy_machine():
-        sys.exit(bool(soak(int(sys.argv[1]), sys.argv[2:])))
+    sys.exit(bool(soak(int(sys.argv[1]), sys.argv[2:])))
