@@ -31,4 +31,6 @@ spread
     how far apart the figures of several rounds lie.
 """
 
-__all__: list[str] = []
+__all__ = [
+    "time_it_right",
+]
