@@ -34,4 +34,5 @@ spread
 __all__ = [
     "time_it_right",
     "find_the_bottleneck",
+    "crossover",
 ]
