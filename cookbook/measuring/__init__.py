@@ -35,4 +35,5 @@ __all__ = [
     "time_it_right",
     "find_the_bottleneck",
     "crossover",
+    "amdahl",
 ]
