@@ -36,4 +36,5 @@ __all__ = [
     "find_the_bottleneck",
     "crossover",
     "amdahl",
+    "contention",
 ]
