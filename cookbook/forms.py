@@ -104,21 +104,16 @@ def outputs(source: str, entry: str = "main") -> list[Output]:
     return []
 
 
-def fingerprint(source: str) -> str:
-    """Return a hash of the code of *source*, its docstrings left out.
+def fingerprint(*sources: str) -> str:
+    """Return a hash of the code of *sources*, their docstrings left out.
 
     It is the same on every Python, and stands beside recorded facts: they are
     of this code.
     """
-    lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Module | _DEFINITION):
-            continue
-        if ast.get_docstring(node):
-            text = node.body[0]
-            for number in range(text.lineno, (text.end_lineno or 0) + 1):
-                lines[number - 1] = ""
-    code = "\n".join(line.rstrip() for line in lines if line.strip())
+    if len(sources) == 1:
+        code = "\n".join(_code(*sources))
+    else:
+        code = "".join(map(fingerprint, sources))
     return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
@@ -174,6 +169,19 @@ def _applies_one(
     if match[3]:
         return version >= first
     return first <= version <= (3, int(match[2] or match[1]))
+
+
+def _code(source: str) -> list[str]:
+    """Return the lines that hold more than space and docstrings."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Module | _DEFINITION):
+            continue
+        if ast.get_docstring(node):
+            text = node.body[0]
+            for number in range(text.lineno, (text.end_lineno or 0) + 1):
+                lines[number - 1] = ""
+    return [line.rstrip() for line in lines if line.strip()]
 
 
 @cache

@@ -198,6 +198,16 @@ def test_a_fingerprint_changes_with_the_code_but_not_with_docstrings() -> None:
     assert forms.fingerprint(source) != forms.fingerprint(changed)
 
 
+def test_a_fingerprint_of_two_modules_leaves_out_the_docstrings_of_both() -> (
+    None
+):
+    one, two = '"""One."""\na = 1\n', '"""Two."""\nb = 2\n'
+    both = forms.fingerprint(one, two)
+    assert both == forms.fingerprint("a = 1\n", "b = 2\n")
+    assert both != forms.fingerprint(two, one)
+    assert both != forms.fingerprint(one, two.replace("2", "3"))
+
+
 def test_an_import_that_is_too_long_for_a_line_gets_one_for_each_name() -> (
     None
 ):
