@@ -13,17 +13,21 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import charts
+import drawing
+import figures
 import schedules
 import sources
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
+from sphinx.util.rst import escape
 from sphinx.util.template import ReSTRenderer
 from sphinx.util.typing import ExtensionMetadata
 
 from cookbook import catalogue, forms
 
-LISTS = ("chapters", "error-messages")
+LISTS = ("chapters", "error-messages", "measurements")
 DESCRIPTIONS = {  # of the pages that Sphinx makes up itself
     "genindex": "Every name, term and error message of the book, in order.",
     "search": "Search the book for a task, a word or an error message.",
@@ -68,12 +72,16 @@ def render(templates: Path) -> Iterator[tuple[str, str]]:
         "linked": link_modules,
         "label": label,
         "rule": name_rule,
+        "escaped": escape,
+        "number": figures.number,
+        "svg": drawing.svg,
     }
+    measured, stale = charts.load(sources.ROOT / "docs")
     chapters = [one for one in catalogue.chapters() if one.recipes]
     recipes = catalogue.recipes()
     for recipe in recipes:
         try:
-            parts = anatomy(recipe)
+            parts = anatomy(recipe, measured, stale)
         except (SyntaxError, ValueError) as error:
             raise ExtensionError(f"{recipe.path}: {error}") from error
         page = renderer.render("recipe.rst.jinja", parts)
@@ -87,12 +95,21 @@ def render(templates: Path) -> Iterator[tuple[str, str]]:
         parts["vocabulary"] = "".join(words)
         page = renderer.render("chapter.rst.jinja", parts)
         yield f"{chapter.name}/index.rst", page
-    whole = {"chapters": chapters, "messages": messages(recipes)}
+    whole = {
+        "chapters": chapters,
+        "messages": messages(recipes),
+        "figures": measured,
+        "stale": stale,
+    }
     for name in LISTS:
         yield f"{name}.txt", renderer.render(f"{name}.rst.jinja", whole)
 
 
-def anatomy(recipe: catalogue.Recipe) -> dict[str, object]:
+def anatomy(
+    recipe: catalogue.Recipe,
+    measured: figures.Figures | None,
+    stale: list[str],
+) -> dict[str, object]:
     """Return what the template of a recipe's page may use."""
     trap = has_trap(recipe)
     source = recipe.source
@@ -105,6 +122,9 @@ def anatomy(recipe: catalogue.Recipe) -> dict[str, object]:
         "warnings": warnings(source),
         "claims": sources.claims(sources.tests_of(recipe)),
         "record": schedules.of(recipe, sources.ROOT / "docs"),
+        "figures": measured,
+        "charts": measured.of(recipe.name) if measured else [],
+        "stale": stale,
         "phrases": phrases(recipe),
         "words": search_words(recipe),
     }

@@ -4,7 +4,7 @@
     links to the recipe's page, with its task as the text.
 ``:proof:`threads/test_shared_counter::test_name```
     links to the test, with its sentence as the text.
-``.. chapters::`` and ``.. error-messages::``
+``.. chapters::``, ``.. error-messages::`` and ``.. measurements::``
     show a list that ``recipes.py`` has written.
 ``.. found-by::``
     leads from each phrase in it, one a line, to the page it is on.
@@ -103,7 +103,8 @@ class ListDirective(SphinxDirective):
         """Return the list of the directive's own name."""
         path = Path(self.env.srcdir, "recipes", f"{self.name}.txt")
         self.env.note_dependency(path)
-        return self.parse_text_to_nodes(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
 class FoundByDirective(SphinxDirective):
