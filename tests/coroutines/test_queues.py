@@ -80,7 +80,17 @@ def test_no_items_end_at_once(process: Process) -> None:
 
 
 @both_ways
-def test_a_fast_producer_waits_for_slow_consumers(process: Process) -> None:
+@pytest.mark.parametrize(
+    ("sizes", "most"),
+    [
+        ({"consumers": 2, "maxsize": 3}, 2 + 3),
+        ({"consumers": 1, "maxsize": 1}, 1 + 1),
+        ({}, 3 + 10),
+    ],
+)
+def test_a_fast_producer_waits_for_slow_consumers(
+    process: Process, sizes: dict[str, int], most: int
+) -> None:
     slow = Slow()
     ahead = []
 
@@ -89,8 +99,8 @@ def test_a_fast_producer_waits_for_slow_consumers(process: Process) -> None:
             ahead.append(number - len(slow.done))
             yield number
 
-    run_in_virtual_time(process(numbers(), slow.work, consumers=2, maxsize=3))
-    assert max(ahead) == 2 + 3 + 1 - 1  # worked on, waiting, in the hand
+    run_in_virtual_time(process(numbers(), slow.work, **sizes))
+    assert max(ahead) == most  # worked on and waiting, as one is in the hand
 
 
 def test_without_maxsize_the_queue_holds_all_and_put_lets_nobody_run() -> None:
