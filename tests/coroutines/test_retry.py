@@ -47,12 +47,18 @@ def test_the_first_attempt_that_does_not_fail_gives_the_result(
     assert (answer, server.calls) == ("an answer", times + 1)
 
 
-@pytest.mark.parametrize("attempts", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("numbers", "attempts"),
+    [
+        ({}, 5),
+        *(({"attempts": times, "pause": 0}, times) for times in (1, 2, 3)),
+    ],
+)
 def test_the_error_of_the_last_attempt_goes_to_the_caller(
-    attempts: int,
+    numbers: dict[str, int], attempts: int
 ) -> None:
     server = Server(*trouble(9))
-    run = retry(server.call, on=OSError, attempts=attempts)
+    run = retry(server.call, on=OSError, **numbers)
     with pytest.raises(OSError, match=f"failure {attempts - 1}"):
         run_in_virtual_time(run)
     assert server.calls == attempts
