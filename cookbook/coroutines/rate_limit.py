@@ -80,8 +80,7 @@ class RateLimit:
         now = asyncio.get_running_loop().time()
         begin = max(now, self._next)
         self._next = begin + self._pause
-        if begin > now:
-            await asyncio.sleep(begin - now)
+        await asyncio.sleep(begin - now)
 
     async def __aexit__(self, *_: object) -> None:
         """Do nothing: how long the call takes does not matter."""
