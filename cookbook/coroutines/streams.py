@@ -133,7 +133,6 @@ class Service:
         self.converse, self.most, self.idle = converse, most, idle
         self.host, self.port = host, port
         self.clients: set[asyncio.Task[None]] = set()
-        self._closing = True
 
     async def __aenter__(self) -> Self:
         """Listen."""
@@ -193,6 +192,7 @@ async def ask(*numbers: int, port: int, host: str = HOST) -> list[bool]:
         TypeError: If a number is no int; nothing is sent.
         ConnectionError: If the service refuses to answer.
         EOFError: If it hangs up.
+        asyncio.LimitOverrunError: If its answer is too long.
     """
     lines = [b"%d\n" % operator.index(number) for number in numbers]
     reader, writer = await asyncio.open_connection(host, port, limit=LIMIT)

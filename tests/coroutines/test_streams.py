@@ -252,6 +252,22 @@ def test_a_service_that_hangs_up_raises_eof_error_at_the_client() -> None:
     asyncio.run(main())
 
 
+def test_an_answer_over_the_limit_raises_limit_overrun_error() -> None:
+    async def answer_without_end(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: float
+    ) -> None:
+        writer.write(b"1" * (LIMIT + 1))
+        await reader.read()
+
+    async def main() -> None:
+        async with Service(answer_without_end) as service:
+            with pytest.raises(asyncio.LimitOverrunError):
+                async with asyncio.timeout(10):
+                    await ask(7, port=service.port)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("end", [b"", b"\n"])
 def test_a_line_over_the_limit_ends_the_connection(end: bytes) -> None:
     async def main() -> bytes:
@@ -490,6 +506,35 @@ def test_a_client_that_has_just_come_is_disconnected_too(turns: int) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 12, 1), reason="the wait for clients is of 3.12.1"
+)
+def test_no_client_is_let_in_after_the_block_was_left() -> None:
+    class Notes(Service):
+        left = False
+
+        def _connected(
+            self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            calls.append("late" if self.left else "in time")
+            super()._connected(reader, writer)
+
+    async def main(turns: int) -> None:
+        async with Notes() as service:
+            client = socket.create_connection((HOST, service.port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        service.left = True
+        with client:
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+    calls: list[str] = []
+    for turns in (0, 1, 3, 4, 5):  # after 2, it is dropped
+        asyncio.run(main(turns))
+    assert set(calls) == {"in time"}
+
+
 def test_a_task_cancelled_before_it_began_leaves_no_connection() -> None:
     class CancelsAtOnce(set[Any]):
         def add(self, task: Any) -> None:  # noqa: ANN401 - of a set of any
@@ -696,6 +741,7 @@ def test_a_writer_closed_after_run_raises_event_loop_is_closed() -> None:
 def test_a_limit_of_clients_below_one_is_refused_by_value(most: int) -> None:
     with pytest.raises(ValueError, match=f"not {most}$"):
         Service(most=most)
+    assert Service(most=1).most == 1
 
 
 @pytest.mark.parametrize("idle", [0, -0.1, math.nan, math.inf])
