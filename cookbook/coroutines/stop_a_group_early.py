@@ -34,6 +34,9 @@ Pitfalls
     - To raise :exc:`asyncio.CancelledError` in a task ends that task alone.
     - ``cancel()`` may be called again, or when the group has ended: nothing
       happens. Before the block, it stops the group as it begins.
+    - In a task that cleans up because it was cancelled itself, the group of
+      3.15 raises that cancellation again at the end of its block (observed
+      on 3.15.0); the one below ends without an error there, too.
 
 If a job raises
     the others are cancelled, and an :exc:`ExceptionGroup` with every error is
@@ -77,7 +80,6 @@ class StoppableGroup:
     def __init__(self) -> None:
         self._group = asyncio.TaskGroup()
         self._owner: asyncio.Task[Any] | None = None
-        self._cancelled_before = 0
         self._is_stopped = False
 
     async def __aenter__(self) -> Self:

@@ -315,6 +315,29 @@ def test_a_cancellation_goes_on_though_it_comes_as_the_group_is_stopped(
     assert waiting.ended == 1
 
 
+def test_a_cancelled_task_may_stop_a_group_as_it_cleans_up() -> None:
+    log = []
+
+    async def job() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            async with StoppableGroup() as group:
+                group.create_task(asyncio.sleep(3600))
+                group.cancel()
+            log.append("goes on after the group")
+
+    async def main() -> None:
+        task = asyncio.create_task(job())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())
+    assert log == ["goes on after the group"]
+
+
 def test_ctrl_c_ends_all_tasks_and_is_raised() -> None:
     waiting = Waiting()
 
