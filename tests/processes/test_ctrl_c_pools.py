@@ -21,8 +21,8 @@ from cookbook.processes.ctrl_c_pools import (
     ending_pool,
     exit_on_sigterm,
 )
+from tests.programs import group_is_gone, program
 
-ROOT = Path(__file__).parents[2]
 METHODS = multiprocessing.get_all_start_methods()
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 KINDS: tuple[Callable[..., Any], ...] = (ending_executor, ending_pool)
@@ -366,45 +366,6 @@ if __name__ == "__main__":
 """
 
 
-@contextlib.contextmanager
-def program(
-    tmp_path: Path, *arguments: str, source: str = PROGRAM
-) -> Iterator[subprocess.Popen[str]]:
-    """Run a program in a process group of its own, and kill what is left."""
-    path = tmp_path / "program.py"
-    path.write_text(source)
-    with subprocess.Popen(
-        [sys.executable, path, *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as running:
-        try:
-            yield running
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(running.pid, signal.SIGKILL)
-
-
-def of_group(group: int) -> Iterator[int]:
-    """Yield the processes of a group that run, on Linux."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended
-            fields = path.read_text().rpartition(") ")[2].split()
-            if int(fields[2]) == group and fields[0] not in "ZX":
-                yield int(path.parent.name)
-
-
-def group_is_gone(group: int) -> bool:
-    """Wait until no process of the group runs, on Linux."""
-    deadline = time.monotonic() + 10
-    while list(of_group(group)) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not list(of_group(group))
-
-
 @linux
 @pytest.mark.parametrize("kind", ["ending_executor", "ending_pool"])
 @pytest.mark.parametrize(
@@ -423,7 +384,7 @@ def test_a_program_ends_on_a_signal_and_leaves_no_process_and_no_semaphore(
     gate: Path,
 ) -> None:
     send, number, code = case
-    with program(tmp_path, kind, method, str(gate)) as running:
+    with program(tmp_path, PROGRAM, kind, method, str(gate)) as running:
         assert running.stdout
         assert running.stderr
         for _ in range(2):
@@ -464,7 +425,7 @@ def test_after_sigterm_to_its_parent_a_worker_ends_its_job_and_waits_for_more(
     method: str, tmp_path: Path, gate: Path
 ) -> None:
     made = tmp_path / "made"
-    with program(tmp_path, method, str(gate), source=BROKEN) as running:
+    with program(tmp_path, BROKEN, method, str(gate)) as running:
         assert running.stdout
         worker = int(running.stdout.readline())
         with gate.open("w") as opened:  # opens when the job does

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -26,6 +25,7 @@ from cookbook.processes.logging_from_workers import (
     map_and_log,
     square,
 )
+from tests.programs import group_is_gone
 
 METHODS = multiprocessing.get_all_start_methods()
 ROOT = Path(__file__).parents[2]
@@ -270,24 +270,13 @@ def run(
             output, errors = started.communicate(timeout=60)
         finally:
             gone = os.name == "nt" or group_is_gone(started.pid)
+            if not gone:
+                os.killpg(started.pid, signal.SIGKILL)
     assert gone
     assert started.returncode is not None
     return subprocess.CompletedProcess(
         program, started.returncode, output, errors
     )
-
-
-def group_is_gone(pid: int) -> bool:
-    """Wait until no process of the group *pid* is left, or end them."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.01)
-    os.killpg(pid, signal.SIGKILL)
-    return False
 
 
 NOT_SET_UP = """

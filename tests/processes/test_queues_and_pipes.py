@@ -5,10 +5,8 @@ import multiprocessing.synchronize
 import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, Listener
 from multiprocessing.context import BaseContext
@@ -27,6 +25,7 @@ from cookbook.processes.queues_and_pipes import (
     received,
     result_of,
 )
+from tests.programs import end_by_ctrl_c, group_is_gone, program
 
 ROOT = Path(queues_and_pipes.__file__).parents[2]
 METHODS = multiprocessing.get_all_start_methods()
@@ -283,48 +282,11 @@ while True:
 def test_ctrl_c_kills_the_child_and_leaves_nothing(
     method: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / "program.py"
-    path.write_text(INTERRUPTED, encoding="utf-8")
-    with subprocess.Popen(
-        [sys.executable, path, method, WAITS],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as program:
-        try:
-            assert program.stdout
-            assert program.stderr
-            assert program.stdout.readline() == "a job runs\n"
-            end_by_ctrl_c(program)
-            assert program.returncode == -signal.SIGINT
-            assert program.stderr.read().endswith("\nKeyboardInterrupt\n")
-            assert group_is_gone(program.pid)
-        finally:
-            if not group_is_gone(program.pid, within=0):
-                os.killpg(program.pid, signal.SIGKILL)
-
-
-def end_by_ctrl_c(program: subprocess.Popen[str]) -> None:
-    """Send what a terminal sends, and again to one that sleeps through it."""
-    for _ in range(20):
-        os.killpg(program.pid, signal.SIGINT)
-        try:
-            program.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            continue
-        return
-
-
-def group_is_gone(pid: int, within: float = 10) -> bool:
-    """Wait until no process of the group *pid* is left."""
-    deadline = time.monotonic() + within
-    while True:
-        try:
-            os.killpg(pid, 0)
-        except ProcessLookupError:
-            return True
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.01)
+    with program(tmp_path, INTERRUPTED, method, WAITS) as running:
+        assert running.stdout
+        assert running.stderr
+        assert running.stdout.readline() == "a job runs\n"
+        end_by_ctrl_c(running)
+        assert running.returncode == -signal.SIGINT
+        assert running.stderr.read().endswith("\nKeyboardInterrupt\n")
+        assert group_is_gone(running.pid)

@@ -21,6 +21,7 @@ from cookbook.processes.recycle_workers import (
     leak,
     map_in_fresh_workers,
 )
+from tests.programs import end_by_ctrl_c, group_is_gone, program
 
 METHODS = multiprocessing.get_all_start_methods()
 NO_FORK = [method for method in METHODS if method != "fork"]
@@ -272,55 +273,18 @@ if __name__ == "__main__":
 """
 
 
-def end_by_ctrl_c(program: subprocess.Popen[str]) -> None:
-    """Send what a terminal sends, and again to one that sleeps through it."""
-    for _ in range(20):
-        os.killpg(program.pid, signal.SIGINT)
-        try:
-            program.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            continue
-        return
-
-
-def group_is_gone(pid: int) -> bool:
-    """Wait until no process of the group *pid* is left."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.01)
-    return False
-
-
 @posix
 @every_method
 def test_ctrl_c_ends_the_program_and_leaves_no_process(
     method: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / "program.py"
-    path.write_text(INTERRUPTED)
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(
-        [sys.executable, path, method],
-        env={**os.environ, "PYTHONPATH": str(root)},
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as program:
-        try:
-            assert program.stdout
-            assert program.stderr
-            assert program.stdout.readline() == "a successor runs\n"
-            end_by_ctrl_c(program)
-            assert program.returncode == -signal.SIGINT
-            errors = program.stderr.read()
-            assert errors.endswith("\nKeyboardInterrupt\n")
-            assert errors.count("\nKeyboardInterrupt") == 1
-            assert group_is_gone(program.pid)
-        finally:
-            if program.poll() is None:
-                os.killpg(program.pid, signal.SIGKILL)
+    with program(tmp_path, INTERRUPTED, method) as running:
+        assert running.stdout
+        assert running.stderr
+        assert running.stdout.readline() == "a successor runs\n"
+        end_by_ctrl_c(running)
+        assert running.returncode == -signal.SIGINT
+        errors = running.stderr.read()
+        assert errors.endswith("\nKeyboardInterrupt\n")
+        assert errors.count("\nKeyboardInterrupt") == 1
+        assert group_is_gone(running.pid)

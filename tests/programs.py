@@ -1,0 +1,68 @@
+"""Programs of their own, which tests start, interrupt and see end."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+@contextlib.contextmanager
+def program(
+    folder: Path, source: str, *arguments: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a program in a process group of its own, and kill what is left."""
+    path = folder / "program.py"
+    path.write_text(source, encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, path, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        try:
+            yield running
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+
+
+def end_by_ctrl_c(running: subprocess.Popen[str]) -> None:
+    """Send what a terminal sends, and again to one that sleeps through it."""
+    for _ in range(20):
+        os.killpg(running.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(timeout=2)
+            return
+
+
+def group_is_gone(group: int) -> bool:
+    """Wait until no process of the group runs."""
+    deadline = time.monotonic() + 10
+    while (left := group_runs(group)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not left
+
+
+def group_runs(group: int) -> bool:
+    """Tell whether a process of the group runs; on Linux, a zombie does not.
+
+    Elsewhere a zombie counts until its parent has asked for it.
+    """
+    if not Path("/proc/self/stat").exists():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, 0)
+            return True
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            fields = path.read_text().rpartition(") ")[2].split()
+            if int(fields[2]) == group and fields[0] not in "ZX":
+                return True
+    return False
