@@ -103,15 +103,16 @@ def test_no_items_give_no_answers_and_no_process(
     assert not started
 
 
-@pytest.mark.parametrize("attempts", [1, 3])
-def test_a_job_that_kills_is_run_as_often_as_asked_for_and_no_more(
-    attempts: int, started: list[type[BaseProcess]]
+@pytest.mark.parametrize("attempts", [1, 3, None])
+def test_a_job_that_kills_is_run_alone_as_often_as_asked_for_or_twice(
+    attempts: int | None, started: list[type[BaseProcess]]
 ) -> None:
+    given: Any = {} if attempts is None else {"attempts": attempts}
     answers = map_with_retries(
-        os._exit, [3], attempts=attempts, workers=1, context=SPAWN
+        os._exit, [3], workers=1, context=SPAWN, **given
     )
     assert names(answers) == ["BrokenProcessPool"]
-    assert len(started) == 1 + attempts
+    assert len(started) == 1 + (attempts or 2)
 
 
 def test_a_job_that_works_when_alone_is_not_tried_again(
