@@ -103,7 +103,7 @@ def receive_outcome(
     if not multiprocessing.connection.wait(sources, timeout):
         raise TimeoutError(f"no result in {timeout} seconds")
     outcome = None
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError, OSError):  # before or in the result
         if receiver.poll():
             outcome = receiver.recv()
     if outcome is None:

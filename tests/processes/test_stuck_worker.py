@@ -15,8 +15,10 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,6 +131,25 @@ def test_a_worker_that_is_killed_is_told_with_its_exit_code() -> None:
     text = "^worker ended with exit code -9$"
     with pytest.raises(RuntimeError, match=text):
         call_with_timeout(signal.raise_signal, signal.SIGKILL, timeout=60)
+
+
+@posix
+@pytest.mark.parametrize("written", [b"", b"\0\0\0\x09half"])
+def test_an_end_before_or_in_the_result_is_told_of_and_the_pipe_is_closed(
+    written: bytes,
+) -> None:
+    ends: list[Connection] = []
+
+    def pipe(*, duplex: bool) -> list[Connection]:
+        ends.extend(SPAWN.Pipe(duplex=duplex))
+        os.write(ends[1].fileno(), written)
+        return ends
+
+    context: Any = SimpleNamespace(Pipe=pipe, Process=SPAWN.Process)
+    context.get_context = lambda: context
+    with pytest.raises(RuntimeError, match=r"exit code 7$"):
+        call_with_timeout(os._exit, 7, timeout=60, context=context)
+    assert [end.closed for end in ends] == [True, True]
 
 
 def test_a_result_that_cannot_be_sent_is_exit_code_1(
