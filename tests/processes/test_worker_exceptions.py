@@ -210,6 +210,13 @@ def test_pickle_tells_of_the_trap_without_a_process() -> None:
     assert f"TypeError: {caught.value}" == TOO_FEW
 
 
+def test_what_goes_to_super_is_unpickled_though_it_was_given_by_keyword() -> (
+    None
+):
+    error = PayError(amount=500, balance=100)
+    assert repr(pickle.loads(pickle.dumps(error))) == "PayError(500, 100)"
+
+
 def test_an_init_of_one_argument_makes_the_text_of_the_text() -> None:
     error = pickle.loads(pickle.dumps(TextError(7)))
     assert str(error) == "7 is bad is bad"
