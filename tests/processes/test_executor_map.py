@@ -9,10 +9,12 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock, call
 
 import pytest
 
-from cookbook.primes import PRIMES, is_prime_with_pid
+from cookbook.primes import PRIMES, WORKERS, is_prime_with_pid
+from cookbook.processes import executor_map
 from cookbook.processes.executor_map import (
     broken_parallelism_with_concurrent_process_pool,
     parallelism_with_concurrent_process_pool,
@@ -70,6 +72,19 @@ def test_no_numbers_give_no_answers() -> None:
 def test_without_arguments_it_tests_the_numbers_of_the_core() -> None:
     signature = inspect.signature(parallelism_with_concurrent_process_pool)
     assert signature.parameters["numbers"].default is PRIMES
+
+
+@pytest.mark.parametrize("options", [{}, {"workers": 3}])
+def test_the_executor_gets_the_workers_and_the_context_that_are_given(
+    options: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = Mock(wraps=ProcessPoolExecutor)
+    monkeypatch.setattr(executor_map, "ProcessPoolExecutor", executor)
+    given: Any = {"context": multiprocessing.get_context("spawn"), **options}
+    assert parallelism_with_concurrent_process_pool(numbers=[], **given) == []
+    workers = options.get("workers", WORKERS)
+    expected = call(workers, mp_context=given["context"])
+    assert executor.mock_calls[0] == expected
 
 
 @pytest.mark.parametrize(
