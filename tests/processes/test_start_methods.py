@@ -10,9 +10,12 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
+from cookbook.primes import WORKERS
+from cookbook.processes import start_methods
 from cookbook.processes.start_methods import (
     SETTINGS,
     broken_scale,
@@ -104,6 +107,20 @@ def test_a_global_under_the_main_guard_is_not_there_unless_forked(
     )
     refused = "NameError: name 'factor' is not defined"
     assert ended.stdout == ("10\n" if method == "fork" else f"{refused}\n")
+
+
+@pytest.mark.parametrize("scale", RIGHT)
+def test_the_workers_are_as_many_as_given_and_of_the_context(
+    scale: Scale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = Mock(wraps=ProcessPoolExecutor)
+    monkeypatch.setattr(start_methods, "ProcessPoolExecutor", executor)
+    context = multiprocessing.get_context("spawn")
+    for workers, options in (WORKERS, {}), (3, {"workers": 3}):
+        executor.reset_mock()
+        assert scale(numbers=[], factor=2, context=context, **options) == []
+        assert executor.call_args.args == (workers,)
+        assert executor.call_args.kwargs["mp_context"] is context
 
 
 @pytest.mark.parametrize("scale", RIGHT)
