@@ -1,5 +1,6 @@
 """What the recipe says of an endless input, shown to be so."""
 
+import inspect
 import multiprocessing
 import os
 import signal
@@ -60,6 +61,14 @@ def test_ahead_counts_chunks_and_not_the_items_in_them() -> None:
         assert source.read == 20
         assert list(islice(results, 10)) == list(range(1, 11))
         assert source.read == 30
+
+
+def test_by_default_two_chunks_are_ahead_for_each_of_two_workers() -> None:
+    parameters = inspect.signature(lazy_map).parameters
+    workers, ahead = (
+        parameters[name].default for name in ("workers", "ahead")
+    )
+    assert (workers, ahead) == (2, 2 * workers)
 
 
 @every_method
