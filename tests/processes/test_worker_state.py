@@ -86,8 +86,10 @@ def test_an_object_given_as_an_argument_is_sent_again_for_each_job(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context) as executor:
         answers = list(executor.map(Model.predict, 3 * [model], range(3)))
+        pickled_by_worker = executor.submit(getattr, Model, "pickles").result()
     assert answers == [0, 10, 20]
     assert Model.pickles - before == 3
+    assert pickled_by_worker == 0
 
 
 @every_method
