@@ -29,6 +29,9 @@ Prefer instead
     client.get(url)).raise_for_status().content``; its errors are
     ``httpx.HTTPError``. aiohttp has ``aiohttp.ClientSession``.
 
+    :mod:`cookbook.threads.bounded_map`, with tens to hundreds of threads, in
+    a program without an event loop.
+
 Pitfalls
     - ``to_thread`` runs at most ``min(32, CPUs + 4)`` calls at once
       (:mod:`cookbook.coroutines.to_thread`), whatever *at_most* says.

@@ -12,6 +12,7 @@ answer is read, and not before.
 :since: 3.11
 :trap: every build, every start method
 :search: ProcessPoolExecutor, concurrent.futures, executor.map, parallel map,
+    multiprocessing vs threading pros and cons, threads or processes,
     exception swallowed, error not shown, results never read, chunksize,
     worker killed, out of memory, OOM killer,
     "concurrent.futures.process.BrokenProcessPool",
@@ -28,7 +29,13 @@ Use this when
 Prefer instead
     a :class:`~concurrent.futures.ThreadPoolExecutor` when the jobs wait for
     disk or network, or on a free-threaded build. It is used in the same way,
-    with nothing to pickle.
+    and the choice is this. A process computes in parallel on every build,
+    shares nothing by accident and can be killed; but it has to start, needs
+    memory for an interpreter of its own, and all that is sent to it or comes
+    back is pickled. A thread is cheap and shares every object; but with the
+    GIL threads compute one at a time, what they change needs a lock
+    (:mod:`cookbook.threads.shared_counter`), and none can be killed
+    (:mod:`cookbook.threads.stop_a_thread`).
 
 Pitfalls
     Each job travels alone, since *chunksize* is 1 by default. When jobs are
