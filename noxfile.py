@@ -72,7 +72,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", *([] if fixing else ["--check"]))
     built = [f"--ignore=docs/{folder}" for folder in ("_build", "recipes")]
-    session.run("sphinx-lint", *built, "cookbook", "docs", "tests")
+    session.run("sphinx-lint", *built, "bench", "cookbook", "docs", "tests")
     session.run("codespell")
     session.run("shellcheck", ".ci/run", ".ci/get-pythons")
     session.run(
@@ -187,6 +187,13 @@ def try_sdist(session: nox.Session, sdist: Path, folder: Path) -> None:
         archive.extractall(folder, filter="data")
     with session.chdir(folder / sdist.name.removesuffix(".tar.gz")):
         session.run("python", "-m", "pytest", "-q", "tests/test_book.py")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure what the book says of speed; `-- --only models` one chart."""
+    install(session, "bench")
+    session.run("python", "-m", "bench", *session.posargs)
 
 
 @nox.session(default=False)
