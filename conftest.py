@@ -22,6 +22,13 @@ RECIPES = Path(__file__).with_name("cookbook")
 GRACE = 10.0  # seconds that an ended thread or process gets to be gone
 
 
+@pytest.fixture(scope="session", autouse=True)
+def engines_started(pytestconfig: pytest.Config) -> None:
+    """Start what an engine keeps, before a test is held to leave nothing."""
+    if pytestconfig.getoption(engines.OPTION):
+        engines.warm_up()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail the test if a thread, process, task, block or file stays."""

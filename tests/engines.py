@@ -5,6 +5,7 @@ session ``engines`` installs them all and runs what needs them; any other run
 leaves it out and says why.
 """
 
+import importlib
 import importlib.metadata
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 
 from cookbook import catalogue
 
-ENGINES = {
+ENGINES: dict[str, set[str]] = {
+    "cryptography": set(),  # distributed imports it to make a certificate
     "dask[distributed]": {"distributed"},
     "mpi4py": {"mpi4py"},
     "ray": {"ray"},
@@ -46,3 +48,9 @@ def versions() -> str:
     return ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in names
     )
+
+
+def warm_up() -> None:
+    """Start what an engine keeps as long as its process lives."""
+    offload = importlib.import_module("distributed.utils")._offload_executor
+    offload.submit(int).result(timeout=60)

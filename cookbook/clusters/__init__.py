@@ -29,4 +29,7 @@ TLS
     encrypts a connection, and proves by certificates who is at its ends.
 """
 
-__all__: list[str] = []
+__all__ = [
+    # An executor on an engine
+    "executor_on_a_cluster",
+]
