@@ -137,7 +137,10 @@ def virtual_time(
             if time.monotonic() > deadline:
                 for gate in waiting.values():
                     gate.unlink()
-                pytest.fail(f"at work are only {at_work} at {now}")
+                for _, writer in at_work.values():
+                    os.close(writer)
+                thread.join()
+                pytest.fail(f"only {sorted(at_work)} at work at {now}")
             time.sleep(0.001)
             for number, gate in list(waiting.items()):
                 if (writer := begun(gate)) is not None:
