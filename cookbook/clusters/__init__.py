@@ -32,4 +32,6 @@ TLS
 __all__ = [
     # An executor on an engine
     "executor_on_a_cluster",
+    # Queues of jobs
+    "job_queue",
 ]

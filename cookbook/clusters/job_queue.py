@@ -1,0 +1,349 @@
+"""Keep jobs in a queue that outlives its workers.
+
+A pool keeps its jobs in memory: when the program ends, they are gone. A job
+queue keeps them in a file or on a server, until somebody confirms that they
+are done. To take a job is to lease it for a time. A worker that is killed
+confirms nothing; its lease runs out, and the job is handed out again. So each
+job runs *at least once*, and a worker that was only slow may run it a second
+time: make it harmless to do so.
+
+Here the queue is a file of SQLite: one machine, nothing to install. Its steps
+are those of every engine: add under a unique key, lease, renew, confirm, try
+again a bounded number of times with a growing pause, and lay aside as *dead*
+what fails every time.
+
+:models: cluster, processes
+:work: CPU-bound, I/O-bound
+:level: everyday
+:since: 3.11
+:trap: every build, every start method
+:search: job queue, task queue, durable queue, sqlite queue, background jobs,
+    celery vs dask vs ray vs multiprocessing, RQ, dramatiq, Procrastinate,
+    Huey, visibility timeout, lease, acks_late, dead letter queue, poison
+    message, retry with back-off, at least once, exactly once, idempotent,
+    task executed twice at least once idempotent retry, lost jobs,
+    "WorkerLostError: Worker exited prematurely: signal 9 (SIGKILL)",
+    "billiard.exceptions.WorkerLostError", "database is locked"
+
+Use this when
+    jobs have to survive a restart, are added by one program and done by
+    another, or are tried again tomorrow: mails, payments, reports.
+
+Prefer instead
+    First make sure that one bigger machine is not enough. Then:
+
+    - a program that waits for its answers: an executor, on one machine
+      (:mod:`cookbook.processes.executor_map`, joblib) or on several
+      (:mod:`cookbook.clusters.executor_on_a_cluster`);
+    - background jobs on several machines, with retries and schedules: Celery
+      (a broker such as RabbitMQ or Redis), RQ (Redis, simpler), dramatiq
+      (both; confirms after the job, always), Procrastinate (PostgreSQL,
+      asyncio too) (documented: their manuals);
+    - data frames, arrays and graphs of tasks: Dask; actors and machine
+      learning: Ray, see :mod:`cookbook.clusters.ray_and_mpi`;
+    - a few trusted machines and the standard library alone:
+      :mod:`cookbook.clusters.queue_between_machines`.
+
+Pitfalls
+    - Run twice, a job must have the effect of running once. Here its result
+      is stored under its key. For an effect elsewhere hand the key on: a
+      unique column and an upsert, a file created with ``open(path, "x")``, or
+      the idempotency key of a payment service.
+    - A lease must be longer than the job, or be renewed while it runs. A
+      worker whose lease was given to another is told so by ``finish``, and
+      its result is not stored.
+    - SQLite's locks do not work on most network file systems: the file is for
+      the processes of one machine. ``database is locked`` comes when another
+      holds the file for longer than *timeout*, here 30 seconds.
+    - Celery confirms a job before it runs, unless ``task_acks_late`` is set;
+      and even then a job whose process was killed counts as confirmed, unless
+      ``task_reject_on_worker_lost`` is set too (documented: Celery).
+
+If a job raises
+    it is tried again after a pause that doubles; after the last try it is
+    dead, with its error beside it. ``retry_dead`` gives it new tries.
+
+If a worker is killed
+    its job waits for the end of the lease, and is handed out again. A job
+    that kills each of its workers ends as dead, too. Celery reports the kill
+    as ``WorkerLostError: Worker exited prematurely: signal 9 (SIGKILL)``. It
+    is nearly always the kernel, or the limit of the container, that is out of
+    memory: look into ``dmesg``. Lower the concurrency, give more memory, or
+    replace workers with ``worker_max_memory_per_child`` and
+    ``worker_max_tasks_per_child`` (documented: Celery).
+"""
+
+import multiprocessing
+import sqlite3
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from cookbook.primes import is_prime
+
+TABLE = """
+create table if not exists jobs (
+    key text primary key, payload text not null, result text, error text,
+    state text not null default 'open', tries integer not null default 0,
+    due real not null default 0
+)
+"""
+LEASE = """
+update jobs set tries = tries + 1, due = :until
+where key = (
+    select key from jobs where state = 'open' and due <= :now
+    order by due, rowid limit 1
+) returning key, payload, tries
+"""
+STILL_MINE = "where key = :key and tries = :tries and state = 'open'"
+
+
+class Job(NamedTuple):
+    """A job that was leased; *tries* counts this time, too."""
+
+    key: str
+    payload: str
+    tries: int
+
+
+class JobQueue:
+    """Jobs in a file; each process and each thread opens one of its own.
+
+    Args:
+        path: The file. It is created if it is not there.
+        lease: How many seconds a worker has for a job, or until it renews.
+        tries: How often a job is handed out before it is dead.
+        pause: How many seconds a job waits after its first error.
+
+    Raises:
+        ValueError: If *lease* or *tries* is not positive.
+
+    Example:
+        >>> from cookbook.clusters.job_queue import JobQueue
+        >>> with JobQueue(":memory:") as queue:
+        ...     (
+        ...         queue.add("mail to Ada", "hello"),
+        ...         queue.add("mail to Ada", "?"),
+        ...     )
+        ...     job = queue.lease()
+        ...     job, queue.lease()
+        ...     queue.finish(job, "sent"), queue.count()
+        (True, False)
+        (Job(key='mail to Ada', payload='hello', tries=1), None)
+        (True, Counter({'done': 1}))
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        lease: float = 60.0,
+        tries: int = 3,
+        pause: float = 1.0,
+    ) -> None:
+        if not (lease > 0 and tries > 0):
+            raise ValueError(f"not positive: {lease=}, {tries=}")
+        self.seconds, self.tries, self.pause = lease, tries, pause
+        # Without isolation level, each statement is a transaction.
+        self.db = sqlite3.connect(path, timeout=30, isolation_level=None)
+        self.db.execute(TABLE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.db.close()
+
+    def change(self, statement: str, **values: object) -> bool:
+        """Run one statement; tell whether it has changed a row."""
+        return self.db.execute(statement, values).rowcount > 0
+
+    def add(self, key: str, payload: str) -> bool:
+        """Add a job, unless there is or was one with this *key*."""
+        return self.change(
+            "insert or ignore into jobs (key, payload)"
+            " values (:key, :payload)",
+            key=key,
+            payload=payload,
+        )
+
+    def lease(self) -> Job | None:
+        """Take a job that nobody has; return None if there is none now."""
+        now = time.time()
+        self.change(
+            "update jobs set state = 'dead'"
+            " where state = 'open' and tries >= :tries and due <= :now",
+            tries=self.tries,
+            now=now,
+        )
+        leased = {"now": now, "until": now + self.seconds}
+        rows = self.db.execute(LEASE, leased).fetchall()
+        return Job(*rows[0]) if rows else None
+
+    def renew(self, job: Job) -> bool:
+        """Begin the lease anew; False if another has the job by now."""
+        return self.change(
+            f"update jobs set due = :due {STILL_MINE}",
+            **job._asdict(),
+            due=time.time() + self.seconds,
+        )
+
+    def finish(self, job: Job, result: str) -> bool:
+        """Store the result; False if another has the job by now."""
+        return self.change(
+            f"update jobs set state = 'done', result = :result {STILL_MINE}",
+            **job._asdict(),
+            result=result,
+        )
+
+    def fail(self, job: Job, error: Exception) -> bool:
+        """Store the error; the job is due again after a pause."""
+        return self.change(
+            f"update jobs set due = :due, error = :error {STILL_MINE}",
+            **job._asdict(),
+            due=time.time() + self.pause * 2 ** (job.tries - 1),
+            error=repr(error),
+        )
+
+    def retry_dead(self) -> bool:
+        """Open all dead jobs again, with new tries."""
+        return self.change(
+            "update jobs set state = 'open', tries = 0, due = 0"
+            " where state = 'dead'"
+        )
+
+    def count(self) -> Counter[str]:
+        """Count the jobs that are open, done and dead."""
+        query = "select state, count(*) from jobs group by state"
+        return Counter(dict(self.db.execute(query).fetchall()))
+
+
+def work(queue: JobQueue, do: Callable[[str], object]) -> None:
+    """Do jobs until none is open; wait for those that others have."""
+    while queue.count()["open"]:
+        job = queue.lease()
+        if job is None:
+            time.sleep(0.01)
+            continue
+        try:
+            result = str(do(job.payload))
+        except Exception as error:
+            queue.fail(job, error)
+        else:
+            queue.finish(job, result)
+
+
+def is_prime_text(text: str) -> bool:
+    """Tell whether *text* is a prime number."""
+    return is_prime(int(text))
+
+
+def lease_one(path: Path, taken: Connection) -> None:
+    """Take a job with a short lease, say so, and never finish it."""
+    with JobQueue(path, lease=0.2) as queue:
+        taken.send(getattr(queue.lease(), "key", None))
+        time.sleep(60)  # it is killed meanwhile
+
+
+def take_and_be_killed(
+    take: Callable[[Path, Connection], None],
+    path: Path,
+    context: BaseContext | None = None,
+) -> str:
+    """Kill a worker process when it has taken a job; return its key."""
+    own = (context or multiprocessing).get_context()
+    here, there = own.Pipe()
+    with here, there:
+        worker = own.Process(target=take, args=(path, there))
+        worker.start()
+        there.close()  # so that the end of the worker is the end of the pipe
+        try:
+            if not here.poll(60):
+                raise TimeoutError("the worker has taken no job")
+            return str(here.recv())
+        finally:
+            worker.kill()
+            worker.join()
+
+
+def add_numbers(queue: JobQueue, numbers: Iterable[int]) -> None:
+    """Add a job for each number; the number is its key."""
+    for number in numbers:
+        queue.add(key=f"is {number} prime?", payload=str(number))
+
+
+def main(context: BaseContext | None = None) -> None:
+    """Kill a worker that has a job, and do all jobs.
+
+    >>> main()
+    killed with: is 97 prime?
+    is 97 prime? done: True, tries: 2
+    is 100 prime? done: False, tries: 1
+    is one prime? dead: None, tries: 3
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "jobs.sqlite")
+        with JobQueue(path, pause=0.01) as queue:
+            add_numbers(queue, [97, 100])
+            queue.add("is one prime?", "one")
+            key = take_and_be_killed(lease_one, path, context)
+            print("killed with:", key)
+            work(queue, is_prime_text)
+            query = "select key, state, result, tries from jobs order by rowid"
+            for key, state, result, tries in queue.db.execute(query):
+                print(f"{key} {state}: {result}, tries: {tries}")
+
+
+def broken_lease(queue: JobQueue) -> Job | None:
+    """Take a job out of the queue.
+
+    Warning:
+        Nobody but this worker knows of the job any more. If the worker is
+        killed, or the program raises an error before the job is done, the job
+        is lost. It is so with a list in memory, with ``queue.get()``, with
+        ``LPOP`` on a list of Redis, and with a broker's automatic
+        confirmation.
+    """
+    rows = queue.db.execute(
+        "delete from jobs where key = ("
+        "select key from jobs order by rowid limit 1"
+        ") returning key, payload, 1"
+    ).fetchall()
+    return Job(*rows[0]) if rows else None
+
+
+def broken_take_one(path: Path, taken: Connection) -> None:
+    """Take a job out of the queue, say so, and never finish it."""
+    with JobQueue(path) as queue:
+        taken.send(getattr(broken_lease(queue), "key", None))
+        time.sleep(60)  # it is killed meanwhile
+
+
+def broken_main(context: BaseContext | None = None) -> None:
+    """Kill a worker that took a job out, and do the jobs that are left.
+
+    >>> broken_main()
+    killed with: is 97 prime?
+    is 100 prime? done
+    jobs left: 0
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "jobs.sqlite")
+        with JobQueue(path) as queue:
+            add_numbers(queue, [97, 100])
+            key = take_and_be_killed(broken_take_one, path, context)
+            print("killed with:", key)
+            while left := broken_lease(queue):
+                is_prime_text(left.payload)
+                print(left.key, "done")
+            print("jobs left:", sum(queue.count().values()))
+
+
+if __name__ == "__main__":
+    main()
+    broken_main()
