@@ -34,4 +34,5 @@ __all__ = [
     "executor_on_a_cluster",
     # Queues of jobs
     "job_queue",
+    "queue_between_machines",
 ]
