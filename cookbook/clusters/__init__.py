@@ -32,6 +32,7 @@ TLS
 __all__ = [
     # An executor on an engine
     "executor_on_a_cluster",
+    "survive_a_lost_worker",
     # Queues of jobs
     "job_queue",
     "queue_between_machines",
