@@ -11,6 +11,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,6 +163,27 @@ def test_a_call_that_comes_just_before_stop_is_not_left_waiting() -> None:
     assert type(error) is concurrent.futures.CancelledError
 
 
+def test_a_stop_in_the_midst_of_a_call_waits_until_it_can_cancel_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    background = BackgroundLoop()
+    hand_over = asyncio.run_coroutine_threadsafe
+
+    def stop_before(
+        *args: Any,  # noqa: ANN401 - a coroutine and its loop
+    ) -> concurrent.futures.Future[None]:
+        stopping = pool.submit(background.stop)
+        concurrent.futures.wait([stopping], timeout=0.05)  # it must not end
+        return hand_over(*args)
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", stop_before)
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+        pytest.raises(concurrent.futures.CancelledError),
+    ):
+        background.run(Slow().run, timeout=10)
+
+
 def test_after_stop_a_call_is_refused_and_stop_does_nothing() -> None:
     background = BackgroundLoop()
     background.stop()
@@ -243,17 +265,25 @@ def test_an_error_at_the_start_is_raised_to_the_caller_with_no_thread_left(
         BackgroundLoop()
 
 
-@pytest.mark.filterwarnings("ignore:Exception in thread loop")
-def test_a_coroutine_that_exits_ends_the_loop_and_calls_are_refused() -> None:
+def test_a_coroutine_that_exits_ends_the_loop_and_calls_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended_by: list[object] = []
+
+    def note(what: threading.ExceptHookArgs) -> None:
+        ended_by.append(what.exc_type)
+
     async def leave() -> None:
         sys.exit("enough")
 
+    monkeypatch.setattr(threading, "excepthook", note)
     with BackgroundLoop() as background:
         with pytest.raises(SystemExit, match=r"^enough$"):
             background.run(leave, timeout=10)
         background._thread.join(timeout=10)  # noqa: SLF001
         with pytest.raises(RuntimeError, match=r"does not run$"):
             background.run(square, 1, timeout=10)
+    assert ended_by == [SystemExit]
 
 
 @pytest.mark.parametrize("timeout", [-1, math.nan, math.inf])
