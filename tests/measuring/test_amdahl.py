@@ -143,8 +143,8 @@ def virtual_time(
                 pytest.fail(f"only {sorted(at_work)} at work at {now}")
             time.sleep(0.001)
             for number, gate in list(waiting.items()):
-                if (writer := begun(gate)) is not None:
-                    at_work[number] = now + lengths[number], writer
+                if (opened := begun(gate)) is not None:
+                    at_work[number] = now + lengths[number], opened
                     del waiting[number]
         number = min(at_work, key=lambda number: at_work[number])
         now, writer = at_work.pop(number)
