@@ -34,9 +34,9 @@ def load(docs: Path) -> tuple[Figures | None, list[str]]:
     except FiguresError as error:
         raise ExtensionError(f"{path}: {error}") from error
     for problem in found.problems({one.name for one in catalogue.recipes()}):
-        logger.warning(problem, location=str(path))
+        logger.warning("%s: %s", path, problem)
     stale = found.stale(sources.ROOT)
     if stale and "CI" in os.environ:
-        message = "measured on other code (%s): run nox -s bench"
-        logger.warning(message, ", ".join(stale), location=str(path))
+        message = "%s: measured on other code (%s): run nox -s bench"
+        logger.warning(message, path, ", ".join(stale))
     return found, stale

@@ -267,14 +267,14 @@ def _opening(
     padding = f"0 {right:.2f}em 0 {left:.2f}em"
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img"'
-        f' aria-labelledby="{escape(title)} {escape(text)}"'
+        f' aria-labelledby="{escape(title)}"'
+        f' aria-describedby="{escape(text)}"'
         f' width="100%" height="{height:.2f}em" fill="currentColor"'
         f' style="box-sizing: border-box; padding: {padding};'
         f' overflow: visible">'
     )
     yield f'<title id="{escape(title)}">{escape(chart.title)}</title>'
-    found = (f"{row.label} {number(row.median)}" for row in chart.rows)
-    words = f"{chart.unit}: {', '.join(found)}."
+    words = f"{chart.unit}; the table below has the figures"
     yield f'<desc id="{escape(text)}">{escape(words)}</desc>'
     unit = "\n".join(_wrapped(chart.unit))
     yield from _text(unit, f"-{left:.2f}em", 0.9, "quiet")

@@ -188,6 +188,14 @@ class Figures:
     targets: tuple[Target, ...]
     left_out: dict[str, str]
 
+    @property
+    def builds(self) -> list[str]:
+        """The versions, in order, a ``t`` at the end of free-threaded ones."""
+        return [
+            version + "t" * build.endswith("t")
+            for build, version in sorted(self.pythons.items())
+        ]
+
     def of(self, recipe: str) -> list[Chart]:
         """Return the charts that the page of *recipe* shows."""
         return [one for one in self.charts if recipe in one.recipes]

@@ -1,13 +1,18 @@
 """What Sphinx makes of a copy of the checkout."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+
+from tests.charting import chart, file, row
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,8 +22,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the book is built from, in a folder with a space."""
     folder = tmp_path_factory.mktemp("a checkout")
     ignored = shutil.ignore_patterns("_build", "recipes", "__pycache__")
-    for part in ("cookbook", "docs", "tests"):
-        shutil.copytree(ROOT / part, folder / part, ignore=ignored)
+    for part in ("bench", "cookbook", "docs", "tests"):
+        if (ROOT / part).exists():
+            shutil.copytree(ROOT / part, folder / part, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
 
@@ -116,3 +122,64 @@ def test_a_reference_to_nothing_fails_the_build(checkout: Path) -> None:
     with pytest.raises(AssertionError, match=r"no recipe 'threads\.nothing'"):
         build(checkout, "broken")
     page.write_text(text, encoding="utf-8")
+
+
+CHARTS = {"bars": chart([row("one", 1.0)], recipes=["threads.barrier"])}
+FALSE = {"bars": chart([row("one", 1.0)], holds=False)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (json.dumps(file(CHARTS)), r"bench\.json: .* other code \(bench\)"),
+        (json.dumps(file(FALSE)), "'bars' does not bear out its sentence"),
+        (json.dumps({}), r"bench\.json: the file has no 'charts'"),
+    ],
+)
+def test_figures_that_must_not_be_published_fail_the_build_in_ci(
+    text: str, message: str, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = checkout / "docs" / "recorded" / "bench.json"
+    monkeypatch.setenv("CI", "true")
+    with replaced(path, text), pytest.raises(AssertionError, match=message):
+        build(checkout, "measured")
+
+
+def test_at_a_desk_figures_of_other_code_are_shown_as_what_they_are(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = checkout / "docs" / "recorded" / "bench.json"
+    monkeypatch.delenv("CI", raising=False)
+    with replaced(path, json.dumps(file(CHARTS))):
+        build(checkout, "measured")
+    for page in "measured", "recipes/threads/barrier":
+        text = (checkout / "measured" / f"{page}.html").read_text("utf-8")
+        assert "Not measured since the last edit" in text
+
+
+def test_a_book_of_text_alone_holds_the_tables_of_the_charts(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = checkout / "docs" / "recorded" / "bench.json"
+    monkeypatch.delenv("CI", raising=False)
+    with replaced(path, json.dumps(file(CHARTS))):
+        read = str(checkout / "measured-doctrees")
+        build(checkout, "text", "-b", "text", "-d", read)
+    text = (checkout / "text" / "measured.txt").read_text(encoding="utf-8")
+    assert "A title: things" in text
+    assert "0.90 to 1.10" in text
+    assert "svg" not in text
+
+
+@contextmanager
+def replaced(path: Path, text: str) -> Iterator[None]:
+    """Let a file hold *text* until the block is left."""
+    before = path.read_bytes() if path.exists() else None
+    path.write_text(text, encoding="utf-8")
+    try:
+        yield
+    finally:
+        if before is None:
+            path.unlink()
+        else:
+            path.write_bytes(before)

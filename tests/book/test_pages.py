@@ -4,16 +4,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from typing import Literal
 from urllib.parse import unquote, urldefrag, urlsplit
 
+import figures
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
 from cookbook import catalogue
 from tests.book.blocks import Block, blocks, programs
-from tests.book.browser import BOOK, Clipboard, Site, pages
+from tests.book.browser import BOOK, ROOT, Clipboard, Site, pages
 
 RECIPE = "recipes/threads/shared_counter.html"
 PRIMES = "recipes/primes.html"
@@ -25,6 +27,7 @@ KINDS = (
     "search.html",
     "choosing.html",
     "errors.html",
+    "measured.html",
     "tested.html",
     "genindex.html",
 )
@@ -116,6 +119,42 @@ FOCUSED = """() => {
   };
 }"""
 
+# Each text of the charts: where it is, how large, how much it stands out.
+WRITTEN = """() => {
+  const numbers = color => color.match(/[\\d.]+/g).map(Number);
+  const brightness = color => {
+    const [red, green, blue] = numbers(color).map(one => {
+      const share = one / 255;
+      return share > 0.04045
+        ? ((share + 0.055) / 1.055) ** 2.4 : share / 12.92;
+    });
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const page = brightness(getComputedStyle(document.body).backgroundColor);
+  return [...document.querySelectorAll("div.chart svg")].map(svg =>
+    [...svg.querySelectorAll("text")].map(text => {
+      const box = text.getBoundingClientRect();
+      const style = getComputedStyle(text);
+      const ink = brightness(style.fill);
+      return {
+        text: text.textContent,
+        left: box.left, right: box.right, top: box.top, bottom: box.bottom,
+        size: parseFloat(style.fontSize),
+        contrast: (Math.max(ink, page) + 0.05) / (Math.min(ink, page) + 0.05),
+      };
+    }));
+}"""
+RECORDED = ROOT / "docs" / "recorded" / "bench.json"
+MEASURED = (
+    figures.read(RECORDED.read_text(encoding="utf-8"))
+    if RECORDED.exists()
+    else None
+)
+CHARTS = MEASURED.charts if MEASURED else ()
+
+every_chart = pytest.mark.parametrize(
+    "chart", CHARTS, ids=lambda chart: chart.name
+)
 every_page = pytest.mark.parametrize("address", pages())
 every_recipe = pytest.mark.parametrize(
     "recipe", catalogue.recipes(), ids=lambda recipe: recipe.name
@@ -427,6 +466,88 @@ def test_a_search_for_what_is_not_in_the_book_says_so(site: Site) -> None:
         expect(page.locator("#search-results")).to_contain_text(
             "did not match"
         )
+
+
+# What was measured
+
+
+@pytest.mark.skipif(MEASURED is not None, reason="there are figures")
+def test_a_book_without_figures_says_so(site: Site) -> None:
+    with site.page("measured.html") as page:
+        text = page.locator("article").text_content() or ""
+        assert "Nothing was measured yet." in text
+        expect(page.locator("div.chart")).to_have_count(0)
+
+
+@every_chart
+def test_the_table_below_a_chart_holds_every_row_of_the_file(
+    chart: figures.Chart, site: Site
+) -> None:
+    with site.page("measured.html", java_script=False) as page:
+        box = page.locator("div.chart").filter(
+            has=page.get_by_role("img", name=chart.title, exact=True)
+        )
+        table = box.locator("table")
+        expect(table).to_be_hidden()
+        box.locator("summary").click()
+        expect(table).to_be_visible()
+        lines = [
+            row.locator("th, td").all_inner_texts()
+            for row in table.locator("tr").all()
+        ]
+        assert lines == [chart.columns, *chart.cells]
+
+
+@every_chart
+def test_a_chart_stands_below_its_sentence_on_the_pages_of_its_recipes(
+    chart: figures.Chart, site: Site
+) -> None:
+    sentence = chart.sentence.partition(" ")[0]
+    for name in chart.recipes:
+        address = f"recipes/{name.replace('.', '/')}.html"
+        with site.page(address) as page:
+            part = page.locator("section#measured")
+            image = part.get_by_role("img", name=chart.title, exact=True)
+            expect(image).to_be_visible()
+            expect(part).to_contain_text(sentence)
+            link = part.get_by_role("link", name="What was measured")
+            assert link.get_attribute("href") == "../../measured.html"
+
+
+@pytest.mark.skipif(MEASURED is None, reason="nothing was measured yet")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_what_is_written_in_a_chart_can_be_read(
+    width: int, theme: Theme, site: Site
+) -> None:
+    with site.page("measured.html", width=width, theme=theme) as page:
+        written = page.evaluate(WRITTEN)
+    assert len(written) == len(CHARTS)
+    for texts in written:
+        for text in texts:
+            assert text["size"] >= 11
+            assert text["contrast"] >= 4.5, text
+            assert 0 <= text["left"] < text["right"] <= width, text
+        for one, other in combinations(texts, 2):
+            assert not (
+                one["left"] < other["right"]
+                and other["left"] < one["right"]
+                and one["top"] + 3 < other["bottom"]
+                and other["top"] + 3 < one["bottom"]
+            ), f"{one['text']} is written over {other['text']}"
+
+
+@pytest.mark.skipif(MEASURED is None, reason="nothing was measured yet")
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_tables_below_the_charts_fit_and_axe_finds_nothing_wrong(
+    width: int, site: Site
+) -> None:
+    with site.page("measured.html", width=width) as page:
+        for summary in page.locator("div.chart summary").all():
+            summary.click()
+        assert not page.evaluate(WIDER)
+        found = Axe().run(page)
+    assert not found.violations_count, found.generate_report()
 
 
 # Light and dark
