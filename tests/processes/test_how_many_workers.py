@@ -56,6 +56,19 @@ def test_the_affinity_is_restored_when_the_block_raises() -> None:
     assert os.sched_getaffinity(0) == before
 
 
+@affinity
+def test_a_process_that_has_its_last_cpu_only_stays_on_that_one() -> None:
+    before = os.sched_getaffinity(0)
+    last = {max(before)}
+    os.sched_setaffinity(0, last)
+    try:
+        with on_one_cpu():
+            assert os.sched_getaffinity(0) == last
+        assert os.sched_getaffinity(0) == last
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def test_a_system_without_affinity_is_named_as_such(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
