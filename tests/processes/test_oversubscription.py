@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 
+from cookbook.processes import oversubscription
 from cookbook.processes.oversubscription import (
     VARIABLES,
     broken_job,
@@ -48,6 +51,17 @@ def test_the_library_of_each_worker_has_the_threads_it_is_given(
             job, [9, 7, 8], threads=threads, workers=2, context=context
         )
         assert answers == [(9, threads), (7, threads), (8, threads)]
+
+
+def test_as_many_workers_as_asked_for_start_as_asked_for() -> None:
+    context = multiprocessing.get_context("spawn")
+    with patch.object(
+        oversubscription, "ProcessPoolExecutor", wraps=ProcessPoolExecutor
+    ) as executor:
+        found = map_with_threads(abs, [-7], workers=1, context=context)
+    assert found == [7]
+    assert executor.call_args.args == (1,)
+    assert executor.call_args.kwargs["mp_context"] == context
 
 
 @pytest.mark.parametrize("method", METHODS)
