@@ -5,8 +5,10 @@ import os
 import random
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 
@@ -37,6 +39,17 @@ def test_the_results_are_the_same_with_any_number_of_workers(
         for workers in (1, 2)
     ]
     assert runs[0] == runs[1] == [draw(7, number) for number in range(6)]
+
+
+def test_as_many_workers_as_asked_for_start_as_asked_for() -> None:
+    context = multiprocessing.get_context("spawn")
+    with patch.object(
+        random_seeds, "ProcessPoolExecutor", wraps=ProcessPoolExecutor
+    ) as executor:
+        found = draw_all(seed=7, numbers=[5], workers=1, context=context)
+    assert found == [draw(7, 5)]
+    assert executor.call_args.args == (1,)
+    assert executor.call_args.kwargs == {"mp_context": context}
 
 
 def test_no_two_jobs_of_some_seeds_draw_the_same_number() -> None:
