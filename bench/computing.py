@@ -90,7 +90,10 @@ def models(*names: str, quick: bool) -> Iterator[Sample]:
     Yields:
         How many times as fast as one after another.
     """
-    numbers = [SMALL_PRIME if quick else PRIME] * COARSE_JOBS
+    # Each job has a number of its own: without the GIL, threads that use the
+    # same object contend for its reference count.
+    number = str(SMALL_PRIME if quick else PRIME)
+    numbers = [int(number) for _ in range(COARSE_JOBS)]
     half = partial(work_through, numbers[::2])
     once = seconds(partial(work_through, numbers))
     engines = [name for name in names if name != CEILING]

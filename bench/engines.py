@@ -138,7 +138,9 @@ def joblib() -> Iterator[Map]:
 def mpire() -> Iterator[Map]:
     """Use mpire."""
     from mpire import WorkerPool
+    from tqdm import tqdm
 
+    tqdm.monitor_interval = 0  # no thread, which other engines would fork
     with WorkerPool(n_jobs=WORKERS, keep_alive=True) as workers:
         yield lambda function, items, chunk=None: workers.map(
             function, items, chunk_size=chunk
@@ -175,8 +177,11 @@ def ray() -> Iterator[Map]:
         items: Sequence[Any],
         _: int | None = None,
     ) -> list[Any]:
-        remote = ray.remote(function)
-        answers: list[Any] = ray.get([remote.remote(item) for item in items])
+        def call(item: object) -> object:  # not every callable is taken
+            return function(item)
+
+        job = ray.remote(call)
+        answers: list[Any] = ray.get([job.remote(item) for item in items])
         return answers
 
     with tempfile.TemporaryDirectory(

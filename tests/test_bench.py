@@ -1,21 +1,36 @@
 import json
 import os
+import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench import __main__ as program
 from bench import charts, engines, figures
 from bench.__main__ import NotMeasuredError, Run, answer, main
-from bench.charts import CHARTS, Case, Goal
+from bench.charts import CHARTS, GOALS, Case, Goal
 from bench.engines import CEILING, ENGINES, Engine
 from bench.figures import Rows, row
 from cookbook import catalogue
 
+Record = dict[str, Any]
+
 every_chart = pytest.mark.parametrize("name", CHARTS)
 posix = pytest.mark.skipif(os.name == "nt", reason="process groups are POSIX")
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Record:
+    """What stands in the book."""
+    record: Record = json.loads(program.RECORDED.read_text(encoding="utf-8"))
+    return record
+
+
+def recorded_rows(record: Record, name: str) -> Rows:
+    return Rows(record["charts"][name]["rows"], record["own"])
 
 
 def test_a_row_holds_the_median_and_how_far_the_rounds_lie_apart() -> None:
@@ -113,6 +128,47 @@ def test_a_chart_is_measured_by_functions_and_engines_that_exist(
         assert f"\ndef {function}(" in source
         if module == "computing":
             assert set(case.names) <= {CEILING, *ENGINES}
+
+
+@every_chart
+def test_what_is_recorded_is_a_chart_as_it_is_drawn(
+    recorded: Record, name: str
+) -> None:
+    chart = recorded["charts"][name]
+    assert chart["kind"] == ("lines" if chart["x"] else "bars")
+    assert chart["rows"]
+    for one in chart["rows"]:
+        assert one["series"] in recorded["pythons"]
+        assert (one["x"] is None) is (chart["x"] is None)
+        assert len(one["values"]) == one["rounds"]
+        median = statistics.median(one["values"])
+        assert one["median"] == pytest.approx(median, rel=0.001)
+        assert one["low"] == min(one["values"]) > 0
+        assert one["high"] == max(one["values"])
+    keys = [(one["series"], one["label"], one["x"]) for one in chart["rows"]]
+    assert len(set(keys)) == len(keys)
+
+
+@every_chart
+def test_each_sentence_of_the_book_holds_for_what_is_recorded(
+    recorded: Record, name: str
+) -> None:
+    chart = recorded["charts"][name]
+    rows = recorded_rows(recorded, name)
+    assert chart == program.drawn(CHARTS[name], rows)
+    assert chart["holds"]
+
+
+def test_the_targets_are_what_the_recorded_rows_say(recorded: Record) -> None:
+    measured = {name: recorded_rows(recorded, name) for name in CHARTS}
+    assert recorded["targets"] == charts.targets(measured)
+    assert len(recorded["targets"]) == len(GOALS)
+
+
+def test_the_record_says_of_what_and_on_what_it_is(recorded: Record) -> None:
+    assert set(recorded["machine"]) == {"cpu", "cores", "memory", "system"}
+    assert recorded["own"] in recorded["pythons"]
+    assert set(recorded["source"]) == set(figures.sources())
 
 
 def test_all_that_is_measured_has_a_fingerprint() -> None:
