@@ -33,6 +33,7 @@ __all__ = [
     # An executor on an engine
     "executor_on_a_cluster",
     "survive_a_lost_worker",
+    "move_code_not_data",
     # Queues of jobs
     "job_queue",
     "queue_between_machines",
