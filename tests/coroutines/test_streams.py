@@ -224,6 +224,7 @@ def test_a_line_that_is_no_number_or_too_large_is_an_error(
 ) -> None:
     assert answer(line) == b"error\n"
     assert answer(b"4294967291\r\n") == b"yes\n"
+    assert answer(b"4294967296\n") == b"no\n"
 
 
 def test_a_client_that_is_refused_raises_connection_error() -> None:
@@ -233,6 +234,16 @@ def test_a_client_that_is_refused_raises_connection_error() -> None:
                 await ask(7, -1, 7, port=service.port)
             assert await ask(port=service.port) == []
             assert await ask(7, 8, port=service.port) == [True, False]
+
+    asyncio.run(main())
+
+
+def test_a_service_without_a_port_gets_a_free_one_of_its_own() -> None:
+    async def main() -> None:
+        async with Service() as one, Service() as other:
+            assert one.port != other.port
+            for service in (one, other):
+                assert await ask(7, port=service.port) == [True]
 
     asyncio.run(main())
 
