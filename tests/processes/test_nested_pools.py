@@ -119,9 +119,11 @@ def test_after_close_a_process_can_be_neither_joined_nor_tested() -> None:
             call()
 
 
-@pytest.mark.parametrize("method", [None, *METHODS])
+@pytest.mark.parametrize(
+    ("method", "workers"), [(None, 3), *((method, 1) for method in METHODS)]
+)
 def test_the_workers_are_as_many_as_asked_for_and_of_the_context(
-    method: str | None, monkeypatch: pytest.MonkeyPatch
+    method: str | None, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
     start = BaseProcess.start
@@ -133,5 +135,5 @@ def test_the_workers_are_as_many_as_asked_for_and_of_the_context(
     monkeypatch.setattr(BaseProcess, "start", note)
     context: Any = multiprocessing.get_context(method)
     given: Any = {} if method is None else {"context": context}
-    assert count_primes_in_each(ROWS, workers=3, **given) == [2, 0, 1]
-    assert started == [(context.Process, True)] * 3
+    assert count_primes_in_each(ROWS, workers=workers, **given) == [2, 0, 1]
+    assert started == [(context.Process, True)] * workers
