@@ -211,9 +211,34 @@ def test_under_fork_a_later_child_keeps_an_earlier_one_from_noticing(
 
 
 @posix
-def test_the_worker_that_watches_ends_and_the_daemonic_one_does_not() -> None:
+def test_the_worker_that_watches_ends_and_the_daemonic_one_must_be_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed: list[int] = []
+    kill = os.kill
+
+    def note(pid: int, number: int) -> None:
+        assert number == signal.SIGKILL
+        killed.append(pid)
+        kill(pid, number)
+
+    monkeypatch.setattr(os, "kill", note)
     assert outlives_parent(work, patience=30) is False
+    assert len(killed) == 1  # the parent
     assert outlives_parent(broken_work, patience=0.1) is True
+    assert len(killed) == 3  # a parent and a worker
+    assert ended(*killed)
+
+
+def test_a_worker_that_says_nothing_is_an_error_and_leaves_nothing() -> None:
+    says_nothing: Any = id
+    with pytest.raises(EOFError) as caught:
+        outlives_parent(says_nothing, patience=0)
+    [found] = [
+        entry.locals for entry in caught.traceback if "here" in entry.locals
+    ]
+    assert found["here"].closed
+    assert vars(found["parent"])["_popen"].returncode is not None
 
 
 def test_where_there_is_no_parent_to_watch_it_says_so() -> None:
