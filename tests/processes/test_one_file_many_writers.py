@@ -155,6 +155,19 @@ def test_the_lock_is_held_from_opening_to_closing_but_not_by_the_job(
     ]
 
 
+def test_the_parent_opens_the_file_once_for_all_and_needs_no_lock() -> None:
+    context = multiprocessing.get_context("spawn")
+    watched = Watched(context.Lock())
+    jobs = [partial(describe, n) for n in (7, 8)]
+    write_in_parent(cast("Any", watched), jobs, workers=1, context=context)
+    assert watched.log == [
+        ("open a utf-8", "free"),
+        (r"write '7 is prime\n'", "free"),
+        (r"write '8 is not prime\n'", "free"),
+        ("close", "free"),
+    ]
+
+
 def test_a_record_that_is_written_is_in_the_file_when_it_is_flushed(
     tmp_path: Path,
 ) -> None:
