@@ -37,4 +37,5 @@ __all__ = [
     "crossover",
     "amdahl",
     "contention",
+    "memory_per_worker",
 ]
