@@ -81,7 +81,7 @@ def test_on_a_logarithmic_scale_a_row_is_a_dot_and_no_bar() -> None:
     )
     assert first > 0
     assert third - second == pytest.approx(second - first, abs=0.02)
-    assert third < 100
+    assert third < 95
     assert [tick for tick in texts(root) if tick in ("1", "10", "100")]
 
 
@@ -139,6 +139,9 @@ def test_a_line_runs_to_the_right_and_up_with_its_figures(log: bool) -> None:
         for (x1, y1), (x2, y2) in pairwise(points):
             assert x1 < x2
             assert y1 > y2
+    if not log:
+        [one, ten, hundred] = (place(it, "cy") for it in parts(slow, "circle"))
+        assert (one - hundred) / (one - ten) == pytest.approx(11, rel=0.01)
     for lower, upper in zip(
         parts(slow, "circle"), parts(fast, "circle"), strict=True
     ):
@@ -160,6 +163,35 @@ def test_names_at_the_ends_of_lines_that_meet_do_not_overlap() -> None:
     assert all(b - a >= drawing.LINE for a, b in pairwise(heights))
     assert heights[-1] < place(root, "height")
     assert heights[0] > 0
+    # half of them beside each half of the ends, which are all in one place
+    end = place(parts(root, "circle")[-1], "cy")
+    assert heights[0] < end < heights[-1]
+
+
+def test_names_at_the_ends_of_lines_stay_beside_the_plot() -> None:
+    for values in ([9.0] * 9 + [0.0], [0.0] * 9 + [9.0]):
+        rows = [
+            row(f"line {n}", value, x)
+            for n, value in enumerate(values)
+            for x in (1, 2)
+        ]
+        root = svg(drawn(rows))
+        dots = [place(dot, "cy") for dot in parts(root, "circle")]
+        names = [
+            place(text, "y")
+            for text in parts(root, "text")
+            if (text.text or "").startswith("line ")
+        ]
+        assert min(dots) - 1 <= min(names)
+        assert max(names) <= max(dots) + 1.5
+
+
+def test_ticks_that_would_run_into_each_other_are_left_out() -> None:
+    rows = [row("a long name for it", 1, 10.0**n) for n in range(12)]
+    root = svg(drawn(rows, x={"label": "an axis", "log": True}))
+    ticks = [text for text in texts(root) if text.startswith("1")]
+    assert "1" in ticks
+    assert 1 < len(ticks) < 10
 
 
 def test_lines_of_several_pythons_are_told_apart_by_name() -> None:
@@ -265,6 +297,7 @@ def test_one_figure_alone_and_none_but_zero_can_be_drawn() -> None:
     assert parts(svg(drawn([nothing])), "rect")[0].get("width") == "0.00%"
     [dot] = parts(svg(drawn([row("a", 1.0, 5.0)])), "circle")
     assert dot.get("cx") == "50.00%"
+    assert "5" in texts(svg(drawn([row("a", 1.0, 5.0)])))
 
 
 @pytest.mark.parametrize(
