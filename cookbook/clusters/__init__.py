@@ -34,6 +34,7 @@ __all__ = [
     "executor_on_a_cluster",
     "survive_a_lost_worker",
     "move_code_not_data",
+    "real_cluster",
     # Queues of jobs
     "job_queue",
     "queue_between_machines",
