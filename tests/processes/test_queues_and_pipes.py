@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from multiprocessing.connection import Connection, Listener
 from multiprocessing.context import BaseContext
 from multiprocessing.queues import Queue
@@ -164,11 +165,14 @@ def test_to_pickle_first_raises_where_the_item_is_put(
         a_queue.get_nowait()
 
 
-def test_received_returns_all_items_and_closes_the_queue() -> None:
+def test_received_returns_all_items_and_joins_the_feeder() -> None:
+    called: list[str] = []
     several: Any = queue.Queue()
-    several.close = several.join_thread = lambda: None
+    for name in "close", "join_thread":
+        setattr(several, name, partial(called.append, name))
     broken_put(several, 1, 2, 3)
     assert received(several) == [1, 2, 3]
+    assert called == ["close", "join_thread"]
     items: Any = SPAWN.Queue()
     broken_put(items, 1)
     assert received(items) == [1]
