@@ -20,6 +20,7 @@ from cookbook.processes.async_and_processes import (
     listen,
     work,
 )
+from tests.calls import Call
 
 METHODS = multiprocessing.get_all_start_methods()
 
@@ -72,6 +73,17 @@ def test_by_default_the_worker_is_spawned_and_not_forked(
     monkeypatch.setattr(multiprocessing, "get_context", note)
     asyncio.run(listen(work, asked.append))
     assert asked == ["spawn", 1, 4, 9]
+
+
+@forks
+def test_the_worker_can_send_messages_and_receive_none() -> None:
+    heard: list[tuple[bool, bool]] = []
+
+    def job(link: Connection) -> None:
+        link.send((link.writable, link.readable))
+
+    asyncio.run(listen_forked(job, heard.append))
+    assert heard == [(True, False)]
 
 
 @pytest.mark.parametrize("functions", [(5, print), (work, 5)])
@@ -147,6 +159,30 @@ def test_a_cancellation_kills_the_worker_and_goes_on(
         asyncio.run(main())
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
+
+
+@forks
+def test_a_message_that_is_being_read_is_reported_before_a_cancellation_ends(
+    tmp_path: Path,
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    heard: list[str] = []
+
+    async def main() -> None:
+        message = Call(Path.read_text, gate)
+        task = asyncio.create_task(
+            listen_forked(lambda link: link.send(message), heard.append)
+        )
+        with await asyncio.to_thread(gate.open, "w") as file:
+            task.cancel()
+            await asyncio.sleep(0)
+            file.write("read to its end")
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert heard == ["read to its end"]
+
+    asyncio.run(main())
 
 
 def test_an_error_of_report_is_the_loops_and_the_messages_go_on() -> None:
