@@ -79,6 +79,19 @@ def test_an_imported_function_works_under_every_start_method(
     assert "Error" not in errors
 
 
+def test_the_session_uses_the_start_method_that_it_is_given() -> None:
+    _, errors = with_import(method="none")
+    assert "ValueError: cannot find context for 'none'" in errors
+
+
+def test_what_a_session_has_printed_is_returned_if_it_fails_in_the_end() -> (
+    None
+):
+    output, errors = type_in("import sys\nprint(7)\nsys.exit('failed')\n")
+    assert output == "7\n"
+    assert errors.endswith("failed\n")
+
+
 @importing
 def test_a_typed_function_breaks_the_executor_unless_its_worker_is_forked(
     method: str,
