@@ -293,6 +293,19 @@ def test_a_measurement_that_fails_is_left_out_with_its_error() -> None:
         answer([sys.executable, "-c", "raise SystemExit(3)"], 60)
 
 
+def test_what_an_engine_prints_is_not_taken_for_figures() -> None:
+    script = (
+        "import bench.child, bench.sharing\n"
+        "def chatty(quick):\n"
+        "    print('noise')\n"
+        "    yield 'a', None, 1.0\n"
+        "bench.sharing.locks = chatty\n"
+        "bench.child.main('sharing.locks', 'quick')\n"
+    )
+    found = answer([sys.executable, "-c", script], 60)
+    assert found == {"samples": [["a", None, 1.0]], "missing": {}}
+
+
 @posix
 def test_a_measurement_that_hangs_is_ended_with_all_it_started(
     tmp_path: Path,
@@ -348,6 +361,15 @@ def test_a_run_of_one_chart_is_printed_and_written_where_it_is_asked_to(
     assert "two threads, one lock" in printed
     assert CHARTS["locks"].sentence not in printed  # it is no measurement
     assert "1 of 1: " in progress
+
+
+def test_a_run_of_one_chart_leaves_what_is_recorded_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(program, "RECORDED", tmp_path / "bench.json")
+    assert main(["--quick", "--only", "locks"]) == 0
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_what_is_written_has_a_row_to_a_line_and_is_read_as_it_was() -> None:
