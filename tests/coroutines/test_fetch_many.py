@@ -19,6 +19,7 @@ import pytest
 from cookbook.coroutines import fetch_many as recipe
 from cookbook.coroutines.fetch_many import Server, broken_fetch_many
 from cookbook.coroutines.fetch_many import fetch_many as fetch
+from cookbook.testing.without_sleeping import run_in_virtual_time
 
 WAIT = 30.0
 
@@ -208,28 +209,25 @@ def test_a_request_that_times_out_is_tried_again() -> None:
     assert run(site, "a", timeout=0.1, attempts=20) == [b"/a"]
 
 
-def test_what_has_not_arrived_within_the_time_is_given_up_alone() -> None:
-    may_end = threading.Event()
-    told: list[Any] = []
+def test_what_has_not_arrived_within_the_time_is_given_up_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given_up: list[str] = []
 
-    def answer(path: str, _: int) -> int:
-        if path == "/slow":
-            may_end.wait(WAIT)
-        return 200
+    async def fetch_one(url: str, **_: float) -> bytes:
+        if url.endswith("slow"):
+            try:
+                await asyncio.sleep(2)
+            finally:
+                given_up.append(url)
+        return b"/quick"
 
-    async def main(host: str) -> None:
-        urls = [f"{host}/quick", f"{host}/slow"]
-        try:
-            pages = await fetch(urls, within=1)
-        finally:
-            may_end.set()
-        told.extend(pages.values())
-
-    with Site(answer).serving() as host:
-        asyncio.run(main(host))
-    page, error = told
+    monkeypatch.setattr(recipe, "fetch", fetch_one)
+    urls = ["http://localhost/quick", "http://localhost/slow"]
+    page, error = run_in_virtual_time(fetch(urls, within=1)).values()
     assert page == b"/quick"
     assert repr(error) == "TimeoutError('not fetched within 1 seconds')"
+    assert given_up == urls[1:]
 
 
 def test_after_a_cancellation_no_request_is_begun_any_more() -> None:
