@@ -37,8 +37,10 @@ Pitfalls
     - Python lists the threads that Python code started, not those of a C
       library, and the children of this process, not their children.
     - On other systems than Linux it sees the threads, the tasks and the
-      processes of :mod:`multiprocessing` alone. Shared memory is looked for
-      on the whole machine, so another program's block counts.
+      processes of :mod:`multiprocessing` alone.
+    - A block of shared memory has no owner. One that another process has
+      mapped is taken for that one's, so that two test runs do not see each
+      other's; a child that keeps a block is found as a process.
 
 If a job raises
     an error in the block goes on as it is, and nothing is looked for; a
@@ -52,6 +54,7 @@ If it takes too long
 import asyncio
 import gc
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -149,9 +152,21 @@ def opened_by(pid: str) -> dict[str, str]:
 
 
 def shared_memory() -> Found:
-    """Return the blocks of shared memory, on Linux."""
-    blocks = Path("/dev/shm").glob("psm_*")
-    return {one: f"shared memory {one.name}" for one in blocks}
+    """Return the blocks of shared memory that no other process maps."""
+    blocks = list(Path("/dev/shm").glob("psm_*"))
+    elsewhere = mapped_elsewhere() if blocks else ""
+    return {
+        one: f"shared memory {one.name}"
+        for one in blocks
+        if str(one) not in elsewhere
+    }
+
+
+def mapped_elsewhere() -> str:
+    """Return the memory maps of all other processes, on Linux."""
+    own = str(os.getpid())
+    maps = Path("/proc").glob("[0-9]*/maps")
+    return "".join(read(one) for one in maps if one.parent.name != own)
 
 
 LOOKS: tuple[Callable[[], Found], ...] = (

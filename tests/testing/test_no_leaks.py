@@ -232,6 +232,48 @@ def test_a_block_of_shared_memory_is_left_behind_on_linux() -> None:
     assert said == f"left behind: shared memory {name}"
 
 
+@on_linux
+def test_a_block_that_is_still_mapped_is_left_behind_too() -> None:
+    blocks: list[shared_memory.SharedMemory] = []
+    said = left_by(
+        lambda: blocks.append(shared_memory.SharedMemory(create=True, size=1))
+    )
+    blocks[0].close()
+    blocks[0].unlink()
+    assert f"shared memory {blocks[0].name.removeprefix('/')}" in said
+
+
+SHARES = """
+from multiprocessing.shared_memory import SharedMemory
+input()
+block = SharedMemory(create=True, size=1)
+print(block.name, flush=True)
+input()
+block.close()
+block.unlink()
+print("unlinked")
+"""
+
+
+@on_linux
+def test_a_block_that_another_program_has_mapped_is_not_counted() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SHARES],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdin
+        assert other.stdout
+        with no_leaks(grace=0):
+            other.stdin.write("create\n")
+            other.stdin.flush()
+            name = other.stdout.readline().strip()
+        assert Path("/dev/shm", name).exists()
+        ended, _ = other.communicate("unlink\n", timeout=60)
+    assert ended == "unlinked\n"
+
+
 def test_a_file_that_nobody_holds_is_closed_before_it_is_looked_for(
     tmp_path: Path,
 ) -> None:
