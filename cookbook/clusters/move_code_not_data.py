@@ -9,6 +9,9 @@ a worker that lacks it fetches it from one that has it, once.
 
 An argument that is data itself is packed into every job.
 
+Run on Python 3.13 and Linux with the versions of the session ``engines``,
+on one machine.
+
 :models: cluster
 :work: CPU-bound, I/O-bound
 :level: everyday
@@ -55,8 +58,8 @@ If a job raises
 
 If a worker is killed
     what was scattered to it alone is lost, see
-    :mod:`cookbook.clusters.survive_a_lost_worker`. What a
-    job has read from a file is read again.
+    :mod:`cookbook.clusters.survive_a_lost_worker`. What a job has read from
+    a file is read again.
 """
 
 import contextlib

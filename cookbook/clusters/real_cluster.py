@@ -10,6 +10,9 @@ Without TLS, whoever reaches the port of the scheduler or of a worker runs code
 there. By default the scheduler listens at every address of its host
 (documented: Dask).
 
+Run on Python 3.13 and Linux with the versions of the session ``engines``,
+at addresses of loopback and between network namespaces of one machine.
+
 :models: cluster
 :work: CPU-bound
 :level: expert

@@ -11,6 +11,9 @@ publish it under the key in one step that does nothing if the key is there:
 here :func:`os.link`. Elsewhere it is a unique column with an upsert, or an
 idempotency key.
 
+Run on Python 3.13 and Linux with the versions of the session ``engines``,
+on one machine.
+
 :models: cluster
 :work: CPU-bound, I/O-bound
 :level: everyday
@@ -39,20 +42,19 @@ Prefer instead
 
 Pitfalls
     - ``KilledWorker: Attempted to run task ... on 4 different workers, but
-      all those workers died while running it``: the same job was running on
-      each of them when it died, so Dask takes it for the cause. Usually it
+      all those workers died while running it``: the same job was with each
+      of them when it died, so Dask takes it for the cause. Usually it
       needs more memory than a worker has, or it crashes the interpreter. Give
       it a smaller partition, the workers more memory or fewer threads, and
       read the last lines in the log of the workers.
-    - Four are ``distributed.scheduler.allowed-failures``, 3, and one more. All
-      jobs that were assigned to a dead worker count, also those that waited
-      for their turn; raise the number if a few jobs kill many workers.
+    - Four are ``distributed.scheduler.allowed-failures``, 3, and one more. A
+      job that only waited for its turn at a worker that died counts too:
+      raise the number if others killed it.
     - ``retries=2`` is for a job that raises an error. It does not help
       against workers that die.
     - The memory limit of a worker is its share of the machine; the nanny, a
       process that watches it, restarts it at 95 per cent of that
-      (documented: Dask). ``dask worker --no-nanny`` is neither restarted nor
-      limited.
+      (documented: Dask). Nobody restarts a ``dask worker --no-nanny``.
     - Data sent with ``scatter`` to one worker is lost with it, for nothing can
       compute it again; ``broadcast=True`` sends it to all of them.
     - To look first whether it was done does not help:
