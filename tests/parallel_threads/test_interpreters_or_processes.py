@@ -303,23 +303,29 @@ WITH_GIL = "interpreter" if HAS_INTERPRETERS else "process"
 def test_the_first_of_the_three_that_runs_in_parallel_is_taken(
     gil: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pids_and_threads = map_where_it_runs(gil, monkeypatch)
+    places = map_where_it_runs(gil, monkeypatch)
     assert kind_of_worker() == expected
     here = os.getpid(), threading.get_ident()
-    assert here not in pids_and_threads
-    same_process = {pid == here[0] for pid, _ in pids_and_threads}
+    assert here not in {(pid, thread) for pid, thread, _ in places}
+    same_process = {pid == here[0] for pid, _, _ in places}
     assert same_process == {expected != "process"}
+    if expected != "process":  # an interpreter has modules of its own
+        same_modules = {modules == id(sys.modules) for *_, modules in places}
+        assert same_modules == {expected == "thread"}
 
 
 def map_where_it_runs(
     gil: bool, monkeypatch: pytest.MonkeyPatch
-) -> list[tuple[int, int]]:
+) -> list[tuple[int, int, int]]:
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: gil, raising=False)
     answers = map_in_parallel(eval, [WHERE] * 3, workers=2)
-    return [(pid, thread) for pid, thread in answers]
+    return [(pid, thread, modules) for pid, thread, modules in answers]
 
 
-WHERE = "__import__('os').getpid(), __import__('threading').get_ident()"
+WHERE = (
+    "__import__('os').getpid(), __import__('threading').get_ident(),"
+    " id(__import__('sys').modules)"
+)
 
 
 @every_gil
