@@ -102,11 +102,7 @@ def fine_holds(rows: Rows) -> bool:
     return (
         max(one_by_one) < loop
         and rows.at("Pool, fork, large chunks") > 1.1 * loop
-        and all(
-            rows.at(RANGES) >= one["median"]
-            for one in rows.rows
-            if not one["label"].startswith("recipe")
-        )
+        and rows.at(RANGES) > 0.8
     )
 
 
@@ -114,7 +110,7 @@ def waits_hold(rows: Rows) -> bool:
     """Judge the chart ``waits``."""
     at_once = rows.at("asyncio")
     return (
-        at_once < 3
+        at_once < 2
         and at_once < rows.at("a thread for each") < rows.at("32 threads")
         and rows.at("32 threads") > 25
         and rows.at("32 processes") > 25
@@ -124,7 +120,7 @@ def waits_hold(rows: Rows) -> bool:
 def scaling_holds(rows: Rows) -> bool:
     """Judge the chart ``scaling``."""
     tasks, threads = rows.line("asyncio"), rows.line("a thread for each")
-    return tasks[1000] < 3 and 2 * tasks[10_000] < threads[10_000]
+    return tasks[1000] < 2 and 2 * tasks[10_000] < threads[10_000]
 
 
 def crossover_holds(rows: Rows) -> bool:
@@ -181,9 +177,9 @@ def data_holds(rows: Rows) -> bool:
 
 def memory_holds(rows: Rows) -> bool:
     """Judge the chart ``memory``."""
-    fork, server, spawn = (rows.at(f"process, {one}") for one in METHODS)
+    fork, spawn = rows.at("process, fork"), rows.at("process, spawn")
     task, thread = rows.at("task"), rows.at("thread")
-    return 4 * task < thread < fork / 20 and fork < server < spawn
+    return 4 * task < thread < fork / 20 and 1.3 * fork < spawn
 
 
 def locks_hold(rows: Rows) -> bool:
@@ -221,7 +217,6 @@ CHARTS = {
             "threads.thread_pool",
             "coroutines.to_thread",
             "parallel_threads.interpreter_pool",
-            "measuring.amdahl",
         ],
         unit="times as fast as one after another",
         cases=[
@@ -253,7 +248,7 @@ CHARTS = {
         sentence=(
             "Small jobs that are sent one by one take longer than the plain "
             "loop; large chunks gain in a pool, and ranges in place of items "
-            "come closest to the ceiling."
+            "come close to the ceiling."
         ),
         holds=fine_holds,
         recipes=["processes.several_arguments", "processes.chunk_size"],
@@ -328,9 +323,9 @@ CHARTS = {
     "waits": Chart(
         title="A thousand waits",
         sentence=(
-            "Tasks of one event loop wait a thousand times in little more "
-            "than the time of one wait, a thread for each takes longer, and "
-            "a pool needs as many turns as its workers take."
+            "Tasks of one event loop wait a thousand times in less than twice "
+            "the time of one wait, a thread for each takes longer, and a pool "
+            "of 32 workers needs a turn for every 32 waits."
         ),
         holds=waits_hold,
         recipes=["coroutines.run_together", "threads.bounded_map"],
@@ -353,9 +348,9 @@ CHARTS = {
     "scaling": Chart(
         title="From ten waits to ten thousand",
         sentence=(
-            "A thousand tasks still wait as fast as one or two; with ten "
-            "thousand waits a task for each takes a fraction of the time "
-            "that a thread for each takes."
+            "A thousand tasks take less than twice as long as one wait; with "
+            "ten thousand waits a task for each takes less than half of the "
+            "time that a thread for each takes."
         ),
         holds=scaling_holds,
         recipes=["coroutines.limit_concurrency"],
@@ -371,8 +366,8 @@ CHARTS = {
     "startup": Chart(
         title="Starting two workers, by start method and Python",
         sentence=(
-            "On every Python a pool of forked processes starts fastest, and "
-            "one of spawned processes slowest."
+            "On every Python, once the program has had one, a pool of forked "
+            "processes starts fastest, and one of spawned processes slowest."
         ),
         holds=startup_holds,
         recipes=["processes.start_methods"],
@@ -395,7 +390,7 @@ CHARTS = {
         sentence=(
             "A task that waits takes a fraction of the memory of a thread, a "
             "thread a small fraction of a process, and a forked process less "
-            "than one from the fork server or a spawned one."
+            "than a spawned one."
         ),
         holds=memory_holds,
         recipes=[

@@ -138,7 +138,7 @@ def fine(*engines: str, quick: bool) -> Iterator[Sample]:
             )
             if ENGINES[name].batches:
                 call = partial(run, is_prime, numbers)
-                taken[f"{name}, as it is"] = 2 * seconds(call)
+                taken[f"{name}, default chunks"] = 2 * seconds(call)
             large = chunk_size(len(numbers), WORKERS)
             call = partial(run, is_prime, numbers, large)
             taken[f"{name}, large chunks"] = 2 * seconds(call)
