@@ -6,7 +6,8 @@ while slows both ways down. Call each way once before, untimed: the first call
 pays for imports, caches and the start of a pool.
 
 And see to it that the time contains the work. A way that returns an iterator,
-a future or a coroutine returns at once, and the work comes later.
+a future or a coroutine, or a list of them, returns at once, and the work comes
+later.
 
 :models: threads, asyncio, processes
 :work: CPU-bound, I/O-bound
@@ -15,9 +16,9 @@ a future or a coroutine returns at once, and the work comes later.
 :trap: every build
 :search: benchmark, measure execution time, time a function, speed-up,
     time.perf_counter, time.time, time.process_time, timeit, pyperf, warm-up,
-    median, benchmark threads, benchmark asyncio, multiprocessing pool slower
-    than for loop, executor.map returns immediately, "returned a promise, not
-    a result"
+    median, benchmark threads, benchmark asyncio, time a coroutine,
+    multiprocessing pool slower than for loop, executor.map returns
+    immediately, "returned a promise, not a result"
 
 Use this when
     you want to know whether a change, such as a pool, makes work faster.
@@ -43,6 +44,7 @@ Pitfalls
     - ``clock=time.process_time`` measures CPU time: waiting does not count,
       all threads of the process do, and other processes do not (documented:
       *time*). A way that works in worker processes seems to need nearly none.
+    - To time a coroutine function, give ``lambda: asyncio.run(main())``.
     - Compare the answers first. The faster way may leave something out.
 
 If a job raises
@@ -92,7 +94,8 @@ def time_in_turns(
         For each name what the clock says of each round.
 
     Raises:
-        TypeError: If a way returns an iterator, a future or the like.
+        TypeError: If a way returns an iterator, a future or the like, or a
+            list, tuple or set that holds one.
         ValueError: If *rounds* is less than 1.
     """
     if rounds < 1:
@@ -115,7 +118,8 @@ def check_result(name: str, result: object) -> None:
 
     Args:
         name: What the error calls the way.
-        result: What the way returned.
+        result: What the way returned. The items of a list, a tuple or a set
+            are looked at too.
 
     Example:
         >>> from cookbook.measuring.time_it_right import check_result
@@ -123,10 +127,13 @@ def check_result(name: str, result: object) -> None:
         Traceback (most recent call last):
         TypeError: 'lazy' returned a promise, not a result: map
     """
-    if isinstance(result, PROMISES):
-        if isinstance(result, Coroutine):
-            result.close()
-        kind = type(result).__name__
+    items = result if isinstance(result, list | tuple | set) else ()
+    promises = [one for one in (result, *items) if isinstance(one, PROMISES)]
+    for promise in promises:
+        if isinstance(promise, Coroutine):
+            promise.close()
+    if promises:
+        kind = type(promises[0]).__name__
         raise TypeError(f"{name!r} returned a promise, not a result: {kind}")
 
 
@@ -220,11 +227,15 @@ def main() -> None:
     >>> main()
     jobs in three rounds: {'loop': [8, 8, 8], 'threads': [8, 8, 8]}
     speed-up in two processes: [(1.0, 1.0, 1.0), (1.0, 1.0, 1.0)]
+    in time: threads ... times as fast (... to ...)
     'lazy' returned a promise, not a result: generator
     """
     times = time_in_turns(WAYS, rounds=3, clock=jobs_done)
     print("jobs in three rounds:", times)
     print("speed-up in two processes:", in_fresh_processes(measure, 2))
+    ratio, low, high = speed_up(time_in_turns(WAYS), "threads", "loop")
+    print(f"in time: threads {ratio:.2f} times as fast", end=" ")
+    print(f"({low:.2f} to {high:.2f})")
     try:
         time_in_turns({"lazy": lambda: (job(n) for n in NUMBERS)})
     except TypeError as error:
@@ -245,7 +256,7 @@ def broken_time(
         A generator has not begun when it is returned, and
         ``executor.map()``, ``pool.imap()`` and ``create_task()`` return when
         the jobs are handed out. The clock is read before the work is done,
-        and the change looks a hundred times as fast.
+        and the change looks far faster than it is.
     """
     began = clock()
     way()

@@ -155,6 +155,10 @@ def generator() -> Iterator[int]:
         (numbers, "async_generator"),
         (Future, "Future"),
         (lambda: map(abs, [7]), "map"),
+        (lambda: [7, Future(), iter("ab")], "Future"),
+        (lambda: [coroutine(), coroutine()], "coroutine"),
+        (lambda: (7, generator()), "generator"),
+        (lambda: {zip([7])}, "zip"),
     ],
 )
 def test_a_way_that_returns_a_promise_is_refused(
@@ -171,6 +175,8 @@ def test_a_task_and_a_result_that_a_pool_will_have_are_promises_too() -> None:
         task = asyncio.create_task(asyncio.sleep(0))
         with pytest.raises(TypeError, match=r"a result: (_asyncio\.)?Task$"):
             check_result("lazy", task)
+        with pytest.raises(TypeError, match=r"a result: (_asyncio\.)?Task$"):
+            check_result("lazy", [task])
         await task
 
     asyncio.run(main())
@@ -178,16 +184,30 @@ def test_a_task_and_a_result_that_a_pool_will_have_are_promises_too() -> None:
         later = pool.map_async(abs, [-7])
         with pytest.raises(TypeError, match=r"a result: MapResult$"):
             check_result("lazy", later)
+        with pytest.raises(TypeError, match=r"a result: MapResult$"):
+            check_result("lazy", [later])
         with pytest.raises(TypeError, match=r"a result: IMapIterator$"):
             check_result("lazy", pool.imap(abs, [-7]))
         assert later.get() == [7]
 
 
-@pytest.mark.parametrize("result", [None, 0, [7], (7,), {7: 7}, "text"])
+@pytest.mark.parametrize("result", [None, 0, [7], (7,), {7}, {7: 7}, "text"])
 def test_a_result_is_no_promise_even_if_it_can_be_iterated_over(
     result: object,
 ) -> None:
     assert time_in_turns({"done": lambda: result}, rounds=1)["done"]
+
+
+def test_the_time_of_a_coroutine_that_run_runs_contains_its_work() -> None:
+    done: list[int] = []
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        done.append(7)
+
+    ways = {"run": lambda: asyncio.run(work())}
+    times = time_in_turns(ways, rounds=2, clock=lambda: len(done))
+    assert times["run"] == [1, 1]
 
 
 def test_a_way_that_raises_ends_the_measurement_with_its_error() -> None:
