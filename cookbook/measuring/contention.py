@@ -2,12 +2,13 @@
 
 Threads that want one lock take turns. Held around all of the work, it makes
 any number of threads as slow as one. To see that, count how often a thread
-finds the lock taken: ``lock.acquire(blocking=False)`` returns false then. If
-that happens often, change this, in this order.
+finds the lock taken: ``lock.acquire(blocking=False)`` returns false then. A
+count is not a time: :mod:`cookbook.deadlocks.one_big_lock` measures for how
+long threads wait. If they wait long, change this, in this order.
 
-1. Hold it for less. Compute, wait and call others before you take it, and take
-   it for the update alone.
-2. Need none. Give each thread a total of its own, and add up at the end.
+1. Hold it for a shorter time. Compute, wait and call others before you take
+   it, and take it for the update alone.
+2. Do without it. Give each thread a total of its own, and add up at the end.
 3. Split it. If keys have nothing to do with each other, take one lock for each
    group of keys (*striping*): threads meet only where their keys do.
 
@@ -15,7 +16,8 @@ With the GIL, threads that compute take turns anyway. Two or eight of them that
 did nothing but add under one lock found it taken less than once in a thousand
 times, and took no longer for an addition than one thread (measured on Python
 3.11 and 3.13). Held while a thread waits for a disk or a network, a lock stops
-the others on every build; without the GIL, also while a thread computes.
+the others on every build, and so it does while C code computes without the
+GIL. On a free-threaded build, also while Python code computes.
 
 :models: threads
 :work: CPU-bound, I/O-bound
@@ -42,8 +44,9 @@ Prefer instead
 
 Pitfalls
     - Before you split a lock, ask what it keeps in step: what has to agree
-      needs one lock (:mod:`cookbook.deadlocks.one_big_lock`, which also
-      measures for how long threads wait).
+      needs one lock.
+    - A ``WatchedLock`` is Python code, and slower than the lock in it. Take
+      it out when you have counted.
     - A total over all stripes is not of one moment: while one stripe is read,
       another may change. Take all locks, in order, if that matters
       (:mod:`cookbook.deadlocks.lock_ordering`).
@@ -62,7 +65,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cookbook.primes import WORKERS, checked
 
@@ -188,13 +191,13 @@ class StripedCounts:
     def __init__(
         self,
         stripes: int = 16,
-        new_lock: Callable[[], WatchedLock] = WatchedLock,
+        new_lock: Callable[[], Any] = threading.Lock,
     ) -> None:
         """Make the locks.
 
         Args:
             stripes: How many; several times as many as there are threads.
-            new_lock: Returns a lock.
+            new_lock: Returns a lock; with WatchedLock you see who waits.
 
         Raises:
             ValueError: If *stripes* is less than 1.
@@ -262,7 +265,7 @@ def main() -> None:
     print(
         f"own totals: {work.most} at once, {counts['odd']} odd of 10, no lock"
     )
-    striped = StripedCounts(4)
+    striped = StripedCounts(4, WatchedLock)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(striped.add, range(10)))
     taken = ", ".join(str(lock.taken) for lock in striped.locks)

@@ -222,8 +222,14 @@ def test_keys_of_one_stripe_wait_for_each_other_and_lose_nothing(
     assert counts.total() == Counter(keys)
 
 
+def test_stripes_are_not_watched_unless_told_to() -> None:
+    locks = StripedCounts(2).locks
+    assert {type(lock) for lock in locks} == {type(threading.Lock())}
+    assert locks[0] is not locks[1]
+
+
 def test_each_key_has_one_lock_and_each_number_is_added() -> None:
-    counts = StripedCounts(3)
+    counts = StripedCounts(3, WatchedLock)
     for key in "a", "b", 5, ("a", 5):
         before = [lock.taken for lock in counts.locks]
         counts.add(key)
