@@ -1,14 +1,15 @@
 """Measure what one more worker costs in memory.
 
-The figure that ``top`` and ``ps`` show, RSS, counts a page of memory that
-several processes share once for each of them. PSS divides it between them, so
-the sum of the PSS of all your processes is what they need. Start a worker, and
-see by how much the sum grows.
+RSS, which ``top`` and ``ps`` show, counts a shared page of memory in full for
+each process. PSS divides it between them, so the sum of the PSS of all your
+processes is what they need. Start a second worker, and see by how much the sum
+grows. Linux alone has this figure: the functions below read ``/proc``.
 
 Each worker has an interpreter and modules of its own, and what is sent to it
 and what it returns are copies. A spawned worker imports your main module
 again. A forked one shares the pages of its parent until one of them writes;
-and Python writes to every object that it uses, for it counts references.
+and Python writes to almost every object that it uses, for it counts
+references.
 
 :models: processes, threads, asyncio
 :work: CPU-bound, I/O-bound
@@ -22,7 +23,7 @@ and Python writes to every object that it uses, for it counts references.
     "the worker ended with exit code -9"
 
 Use this when
-    you decide how many workers fit, or which start method, on Linux. With
+    you decide how many workers fit, or which start method. With
     :func:`total` before and after you measure threads and tasks as well.
 
 Prefer instead
@@ -32,6 +33,9 @@ Prefer instead
     - :mod:`tracemalloc` to see which lines of one process allocate.
 
 Pitfalls
+    - This measures the moment after *load*. What a job needs for a while is
+      in the highest RSS of its worker, ``VmHWM`` in ``/proc/PID/status``
+      (documented: *proc(5)*).
     - Workers need too much? Start fewer. Import less in the main module, or
       behind the guard. Load data once for each worker, in an initializer, and
       only its part: :mod:`cookbook.processes.big_data`. Let all map one block:
@@ -41,13 +45,13 @@ Pitfalls
     - Under fork the garbage collector of a worker writes to all objects that
       hold others. :func:`gc.freeze` in the parent, before it forks, keeps it
       from that.
-    - The memory of arrays is written to only by who changes it; a list of
-      numbers is copied by a worker that reads it.
+    - A forked worker that only reads an array copies nothing; one that reads a
+      list of numbers copies it.
     - A worker of a forkserver shares what the server has imported. That is
       the main module from 3.13.8 and 3.14.1; before, each worker imported it
       (documented: CPython pull request 135295).
-      ``multiprocessing.set_forkserver_preload()`` adds other modules
-      (documented: *multiprocessing*).
+      ``multiprocessing.set_forkserver_preload()`` replaces the list of what
+      it imports: name ``"__main__"`` with your modules to keep that.
     - A waiting thread took 14 times the memory of a waiting task, an idle
       forked worker 2,000 times (measured on 3.12 and 3.13); a spawned worker
       with a few modules five to nine times that of a forked one (measured on
@@ -62,8 +66,8 @@ On Ctrl-C
     the worker is killed and waited for.
 
 If a worker is killed
-    for want of memory, say, ``RuntimeError: the worker ended with exit code
-    -9`` is raised.
+    by the kernel's OOM killer, say, ``RuntimeError: the worker ended with exit
+    code -9`` is raised.
 """
 
 import contextlib
@@ -138,7 +142,7 @@ def total() -> int:
     Raises:
         OSError: If the system is not Linux, or its kernel lists no children.
     """
-    Path("/proc/thread-self/children").stat()
+    Path("/proc/thread-self/children").stat()  # without it family() finds none
     return sum(memory(pid).pss for pid in family(os.getpid()))
 
 

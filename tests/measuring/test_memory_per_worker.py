@@ -48,12 +48,14 @@ if __name__ == "__main__":
         time.sleep(60)
 """
 IMPORTED = """
-import multiprocessing
+import multiprocessing, sys
 from cookbook.measuring.memory_per_worker import one_more_worker
 
 DATA = b"x" * 24_000_000
 
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        multiprocessing.set_forkserver_preload(sys.argv[1:])
     forkserver = multiprocessing.get_context("forkserver")
     print(one_more_worker(int, forkserver), len(DATA))
 """
@@ -189,13 +191,10 @@ def test_a_worker_that_writes_to_an_array_copies_what_it_changes() -> None:
     assert SIZE / 4 < one_more_worker(change, FORK) < SIZE
 
 
-def test_a_worker_shares_what_a_mended_fork_server_has_imported(
-    tmp_path: Path,
-) -> None:
-    script = tmp_path / "program.py"
+def shares_main_module(script: Path, *preload: str) -> bool:
     script.write_text(IMPORTED)
     ended = subprocess.run(
-        [sys.executable, script],
+        [sys.executable, script, *preload],
         capture_output=True,
         check=True,
         text=True,
@@ -203,9 +202,24 @@ def test_a_worker_shares_what_a_mended_fork_server_has_imported(
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     cost, size = map(int, ended.stdout.split())
+    return cost < size / 2
+
+
+def test_a_worker_shares_what_a_mended_fork_server_has_imported(
+    tmp_path: Path,
+) -> None:
     mended = "init_main_from_path" in inspect.getsource(forkserver)
     assert mended or sys.version_info < (3, 14)
-    assert (cost < size / 2) is mended
+    assert shares_main_module(tmp_path / "program.py") is mended
+
+
+def test_a_list_to_preload_without_main_leaves_it_to_each_worker(
+    tmp_path: Path,
+) -> None:
+    mended = "init_main_from_path" in inspect.getsource(forkserver)
+    script = tmp_path / "program.py"
+    assert not shares_main_module(script, "json")
+    assert shares_main_module(script, "__main__", "json") is mended
 
 
 @contextlib.contextmanager
