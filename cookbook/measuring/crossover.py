@@ -3,9 +3,9 @@
 A pool is slower than the plain loop if it adds more time than it saves. It
 adds the start of its workers once, and to each job a message there and one
 back: pickled, written to a pipe, read and unpickled. With *w* workers it saves
-at most ``(w - 1) / w`` of the work. So the work has to take more than what the
-pool adds, times ``w / (w - 1)``. This is the cross-over. A job has to take
-longer than that of its message, and all jobs together than that of the start.
+at most ``(w - 1) / w`` of the work. So all the work has to take longer than
+``(start + jobs * message) * w / (w - 1)``. This is the cross-over. A job
+shorter than ``message * w / (w - 1)`` never pays, however many there are.
 
 Measure both: the time of a pool that does nothing, and the time of one item in
 the loop. If an item is too short, put many into one job: a job of at least
@@ -36,13 +36,18 @@ Prefer instead
 Pitfalls
     - The formula gives the least. A worker that has nothing to do sleeps, and
       has to be woken: an executor drew level with the loop at about 1.2 times
-      of it, a pool at about twice (measured on Python 3.13 on Linux with 2
-      cores, start method fork).
+      that, a pool at about twice that (measured on Python 3.13 on Linux with
+      2 cores, start method fork).
     - The cost of a job grows with what is sent: the empty jobs here are sent
       your items. What comes back is not in it; if answers are large, let the
       workers reduce them.
-    - Measure in your own program. Under spawn and forkserver each worker
-      imports your main module, and all that it imports: that is in the start.
+    - Measure in your own program. Under spawn each worker imports your main
+      module, and all that it imports; under forkserver each worker does so or
+      the server does (:mod:`cookbook.processes.main_guard`). That is in the
+      start.
+    - The start and the loop are measured once each, and nothing is warmed up.
+      A program's first pool may take several times as long as a later one
+      (:mod:`cookbook.measuring.time_it_right`).
     - More workers than CPUs save nothing more
       (:mod:`cookbook.processes.how_many_workers`), and jobs of unequal length
       save less.
