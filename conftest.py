@@ -102,6 +102,9 @@ def pytest_collection_modifyitems(
     if not config.getoption(engines.OPTION):
         for item in items:
             engines.leave_out(item)
+    else:
+        for item in items:
+            engines.leave_to_the_programs(item)
     for item in items:
         if isinstance(item, pytest.DoctestItem) and item.dtest is not None:
             item.dtest.examples = [

@@ -20,6 +20,8 @@ ENGINES: dict[str, set[str]] = {
     "ray": {"ray"},
 }
 OPTION = "--engines"
+# What it opens stays open in the process that has used it.
+NEVER_CLOSED = "ray"
 
 
 def needs(path: Path) -> list[str]:
@@ -39,6 +41,14 @@ def leave_out(item: pytest.Item) -> None:
     """Skip what needs an engine, outside the session that has them."""
     if missing := needs(item.path):
         reason = f"needs {', '.join(missing)}: nox -s engines runs it"
+        item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def leave_to_the_programs(item: pytest.Item) -> None:
+    """Skip a doctest that would leave something open in the test run."""
+    doctest = isinstance(item, pytest.DoctestItem)
+    if doctest and NEVER_CLOSED in needs(item.path):
+        reason = f"{NEVER_CLOSED} stays open: test_programs.py runs it"
         item.add_marker(pytest.mark.skip(reason=reason))
 
 

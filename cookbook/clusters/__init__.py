@@ -35,6 +35,8 @@ __all__ = [
     "survive_a_lost_worker",
     "move_code_not_data",
     "real_cluster",
+    # Other engines
+    "ray_and_mpi",
     # Queues of jobs
     "job_queue",
     "queue_between_machines",
