@@ -124,7 +124,10 @@ def tests(session: nox.Session) -> None:
         session.run("python", "-m", "pytest", *folders)
 
 
-@nox.session(python="3.13")
+@nox.session(
+    python="3.13",
+    allow_parallel=False,  # Ray gives up if its start takes half a minute
+)
 def engines(session: nox.Session) -> None:
     """Run the recipes for clusters on Dask, Ray and MPI."""
     install(session, "tests", "engines")
