@@ -44,10 +44,11 @@ Pitfalls
       13132, issues 89240 and 94243). Start 60 at most.
     - If all workers share one core after ``import numpy``, its BLAS library
       has changed the affinity, which workers inherit: look at
-      ``os.sched_getaffinity(0)``. Let the initializer of the workers call
-      ``os.sched_setaffinity(0, range(os.cpu_count()))``, or set
-      ``OPENBLAS_NUM_THREADS=1`` before the import (documented: Stack Overflow
-      15639779).
+      ``os.sched_getaffinity(0)``. Keep what it returns before the import as
+      ``cpus``, and let the initializer of the workers call
+      ``os.sched_setaffinity(0, cpus)``; or set ``OPENBLAS_NUM_THREADS=1``
+      before the import (documented: Stack Overflow 15639779). All CPUs of the
+      machine would undo what ``taskset`` has set.
     - :func:`multiprocessing.cpu_count` is :func:`os.cpu_count`, on every
       Python.
     - The memory has to hold the data of all workers. It may be the tighter
