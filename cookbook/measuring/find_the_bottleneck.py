@@ -1,12 +1,14 @@
 """Find out what makes a program slow.
 
 First ask whether it computes or waits: divide the CPU time by the time on the
-clock. Near 0 it waits, for a network, a disk or a lock, and threads or
-coroutines can wait for more at a time. Near 1 it computes on one core, and
-processes can use the others. Near the number of cores, more workers gain
-nothing: the work itself has to become less.
+clock. Near 0 it waits. For a network or a disk, threads or coroutines can wait
+for more at a time; for a lock, see :mod:`cookbook.measuring.contention`. Near
+1 it computes on one core, and processes can use the others. In between it does
+some of each. Near the number of cores, more workers gain nothing: the work
+itself has to become less, or the threads of its libraries crowd each other
+(:mod:`cookbook.processes.oversubscription`).
 
-Then profile where the work is done. A profiler sees its own process: in the
+Then profile where the work is done. ``cProfile`` sees its own process: in the
 parent of a pool it finds the waiting, and none of the jobs. Profile each job
 in its worker, and add up.
 
@@ -148,7 +150,7 @@ def profile_workers(
     context = context or multiprocessing.get_context()
     with ProcessPoolExecutor(workers, mp_context=context) as executor:
         found = list(executor.map(partial(profiled, function), jobs))
-    profiles: list[Any] = [  # pstats takes what looks like a profiler
+    profiles: list[Any] = [  # pstats calls create_stats() and reads stats
         SimpleNamespace(stats=stats, create_stats=int) for _, stats in found
     ]
     return [result for result, _ in found], pstats.Stats(*profiles)
