@@ -4,7 +4,9 @@ Two workers are rarely twice as fast, and two limits can be computed before you
 start any. What only one worker can do takes its time however many there are.
 If it is a share *s* of the work, *w* workers are at most
 ``1 / (s + (1 - s) / w)`` times as fast, and never more than ``1 / s``. This is
-Amdahl's law.
+Amdahl's law. To find *s*, time what is outside the jobs, and divide it by the
+time of a run with one worker. Or compute it from a speed-up *S* that you
+measured: ``(w / S - 1) / (w - 1)``, which counts all overhead as serial.
 
 And no run is shorter than its longest job. The book's seven numbers are three
 primes, which take long, and four even numbers, which take no time. Two workers

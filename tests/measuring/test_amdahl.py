@@ -46,6 +46,13 @@ def test_a_serial_share_limits_the_speed_up_as_amdahl_says(
     assert amdahl(serial, workers) == pytest.approx(times)
 
 
+def test_a_measured_speed_up_gives_the_serial_share_back() -> None:
+    for serial in 0.0, 0.1, 0.5, 1.0:
+        for workers in 2, 3, 8:
+            found = workers / amdahl(serial, workers) - 1
+            assert found / (workers - 1) == pytest.approx(serial)
+
+
 @pytest.mark.parametrize("serial", [0.1, 0.5])
 def test_no_number_of_workers_gets_past_one_over_the_serial_share(
     serial: float,
