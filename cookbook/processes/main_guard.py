@@ -1,9 +1,10 @@
 """Start processes under the main guard.
 
-Under spawn and forkserver a worker imports your main module, to find the
-functions that it is to run. Whatever stands at the module's top level runs
-again in the worker; if that starts a process, Python stops the worker with an
-error. In a worker ``__name__`` is ``"__mp_main__"``, so what stands under
+Under spawn each worker imports your main module, to find the functions that it
+is to run; under forkserver each worker does, or the server does for them all.
+Whatever stands at the module's top level runs again there; if that starts a
+process, Python stops it with an error. The name of the module, ``__name__``,
+is then ``"__mp_main__"``, so what stands under
 ``if __name__ == "__main__":`` runs in the parent alone. The error also speaks
 of ``freeze_support()``: that is for programs that are frozen into an
 executable, and does nothing in others (documented:
