@@ -1,11 +1,11 @@
 """Give large data to worker processes.
 
-All that goes to a worker is pickled, written to a pipe, read and built again,
-for each job anew. So do not send the data. Send a path and let the worker
-read its part. Or send a slice, which copies each part once. Or give the whole
-to each worker once, through ``initializer``, and send ranges; under fork
-nothing is sent then but the ranges. What a job returns travels in the same
-way: return the sum and not the table.
+All that goes to a worker, a DataFrame or an array too, is pickled, written to
+a pipe, read and built again, for each job anew. So do not send the data. Send
+a path and let the worker read its part. Or send a slice, which copies each
+part once. Or give the whole to each worker once, through ``initializer``, and
+send ranges; under fork nothing is sent then but the ranges. What a job returns
+travels in the same way: return the sum and not the table.
 
 To see what a job costs, look at ``len(pickle.dumps(job))``.
 
@@ -48,8 +48,8 @@ Pitfalls
       replaces a worker that has grown: see
       :mod:`cookbook.processes.recycle_workers`, which says why 1.
     - A forked worker shares the parent's memory until one of them writes to
-      it, and Python writes to each object that it uses, since it counts the
-      references (documented: :pep:`683`).
+      it, and Python writes to almost every object that it uses, since it
+      counts the references (documented: :pep:`683`).
 
 If a job raises
     the error is raised again in the parent; the other jobs still run.
