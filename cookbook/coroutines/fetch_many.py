@@ -35,6 +35,12 @@ Prefer instead
 Pitfalls
     - ``to_thread`` runs at most ``min(32, CPUs + 4)`` calls at once
       (:mod:`cookbook.coroutines.to_thread`), whatever *at_most* says.
+    - A client for asyncio has a limit too: 100 connections at once; httpx
+      keeps 20 of them for reuse (documented: httpx, *Resource Limits*;
+      aiohttp, *TCPConnector*). Raise it with *at_most*:
+      ``limits=httpx.Limits(max_connections=at_most,
+      max_keepalive_connections=at_most)``, or
+      ``connector=aiohttp.TCPConnector(limit=at_most)``.
     - The timeout of ``urlopen`` is for each wait for the server; one that
       sends a byte now and then can take for ever. *within* limits the whole.
     - Try again what may pass: no connection, a timeout, 429 and 5xx. Other
