@@ -8,11 +8,11 @@ with an effect, such as a line in a file or a payment, has it twice.
 Make the effect harmless to repeat. Give it a key that is the same in every
 run of the job, write the whole of it under a name of this run, and then
 publish it under the key in one step that does nothing if the key is there:
-here :func:`os.link`. Elsewhere it is a unique column with an upsert, or an
-idempotency key.
+here :func:`os.link`, in a folder that all workers share and that allows hard
+links. In a database it is a unique column with ``insert ... on conflict do
+nothing``; for a service, an idempotency key.
 
-Run on Python 3.13 and Linux with the versions of the session ``engines``,
-on one machine.
+Run with Dask 2026.8 on Python 3.13 on Linux, on one machine.
 
 :models: cluster
 :work: CPU-bound, I/O-bound
@@ -42,25 +42,31 @@ Prefer instead
 
 Pitfalls
     - ``KilledWorker: Attempted to run task ... on 4 different workers, but
-      all those workers died while running it``: the same job was with each
-      of them when it died, so Dask takes it for the cause. Usually it
-      needs more memory than a worker has, or it crashes the interpreter. Give
-      it a smaller partition, the workers more memory or fewer threads, and
-      read the last lines in the log of the workers.
-    - Four are ``distributed.scheduler.allowed-failures``, 3, and one more. A
-      job that only waited for its turn at a worker that died counts too:
-      raise the number if others killed it.
+      all those workers died while running it``: each of them held this job
+      when it died, so Dask takes it for the cause. Usually it needs more
+      memory than a worker has, or it crashes the interpreter. Give it a
+      smaller partition, the workers more memory or fewer threads, and read
+      the last lines in the log of the workers.
+    - Four, since ``distributed.scheduler.allowed-failures`` is 3: the fourth
+      loss is one too many. A job that only waited for its turn at a worker
+      that died counts too: raise the number if others killed it.
     - ``retries=2`` is for a job that raises an error. It does not help
       against workers that die.
     - The memory limit of a worker is its share of the machine; the nanny, a
       process that watches it, restarts it at 95 per cent of that
-      (documented: Dask). Nobody restarts a ``dask worker --no-nanny``.
+      (documented: Dask). The log then says ``exceeded 95% memory budget.
+      Restarting...``. Nobody restarts a ``dask worker --no-nanny``.
     - Data sent with ``scatter`` to one worker is lost with it, for nothing can
-      compute it again; ``broadcast=True`` sends it to all of them.
-    - To look first whether it was done does not help:
+      compute it again; ``broadcast=True`` sends it to all of them. The
+      scheduler logs ``caused the cluster to lose scattered data, which can't
+      be recovered``, or, of answers, ``caused the cluster to lose already
+      computed task(s), which will be recomputed elsewhere``.
+    - Checking first whether it was done does not help:
       :mod:`cookbook.threads.check_then_act`. Nor does ``open(path, "x")``
       alone: a worker that is killed before it has written leaves an empty
       file, which looks done.
+    - A file that is published here can be read by its owner alone. A run that
+      is killed leaves its draft: a file whose name begins with a dot.
 
 If a job raises
     it fails; it runs again only if *retries* says so.
@@ -88,26 +94,6 @@ from typing import Any
 from cookbook.primes import count_primes
 
 Effect = Callable[[Path, str, str], object]
-
-
-@contextlib.contextmanager
-def connected(address: str | None, workers: int) -> Iterator[Any]:
-    """Open a client of the scheduler at *address*, or of an own cluster."""
-    from distributed import Client, LocalCluster
-
-    with contextlib.ExitStack() as stack:
-        if address is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                host="127.0.0.1",  # nobody else can reach it
-                dashboard_address="127.0.0.1:0",
-                local_directory=folder,
-                scheduler_kwargs={"local_directory": folder},
-            )
-            address = stack.enter_context(cluster).scheduler_address
-        yield stack.enter_context(Client(address))
 
 
 def publish_once(folder: Path, key: str, text: str) -> bool:
@@ -140,6 +126,26 @@ def publish_once(folder: Path, key: str, text: str) -> bool:
         except FileExistsError:
             return False
         return True
+
+
+@contextlib.contextmanager
+def connected(address: str | None, workers: int) -> Iterator[Any]:
+    """Open a client of the scheduler at *address*, or of a new cluster."""
+    from distributed import Client, LocalCluster
+
+    with contextlib.ExitStack() as stack:
+        if address is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                host="127.0.0.1",  # nobody else can reach it
+                dashboard_address="127.0.0.1:0",
+                local_directory=folder,
+                scheduler_kwargs={"local_directory": folder},
+            )
+            address = stack.enter_context(cluster).scheduler_address
+        yield stack.enter_context(Client(address))
 
 
 def report_primes(effect: Effect, folder: Path, stop: int) -> int:

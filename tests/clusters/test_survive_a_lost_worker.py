@@ -4,6 +4,7 @@ import multiprocessing
 import operator
 import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from tests.dask_cluster import LIMIT, SCHEDULER, WORKER, Dask
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
     """A cluster whose workers the tests kill; two deaths are too many."""
     dask = Dask(
         tmp_path_factory.mktemp("dask"),
@@ -28,9 +29,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         dask.start(*SCHEDULER)
         for _ in range(7):  # of which seven die in the tests, in this order
             dask.start(*WORKER)
-        yield dask.address
+        yield dask
     finally:
         dask.stop()
+
+
+@pytest.fixture(scope="module")
+def address(dask: Dask) -> str:
+    return dask.address
 
 
 @pytest.fixture
@@ -60,16 +66,20 @@ def wait_until(true: Callable[[], object]) -> None:
 
 
 def test_an_answer_that_only_a_dead_worker_held_is_computed_again(
-    client: Any,
+    client: Any, dask: Dask
 ) -> None:
     answer = client.submit(os.getpid, pure=False)
     first = answer.result(timeout=LIMIT)
     kill(client, first)
     assert answer.result(timeout=LIMIT) != first
+    assert (
+        "caused the cluster to lose already computed task(s),"
+        " which will be recomputed elsewhere"
+    ) in dask.log
 
 
 def test_data_that_was_sent_to_a_dead_worker_alone_is_lost(
-    client: Any,
+    client: Any, dask: Dask
 ) -> None:
     from distributed.client import FutureCancelledError
 
@@ -80,6 +90,9 @@ def test_data_that_was_sent_to_a_dead_worker_alone_is_lost(
     with pytest.raises(FutureCancelledError):
         lost.result(timeout=LIMIT)
     assert kept.result(timeout=LIMIT) == 2
+    assert (
+        "caused the cluster to lose scattered data, which can't be recovered"
+    ) in dask.log
 
 
 def test_a_job_that_kills_its_workers_is_given_up_whatever_the_retries(
@@ -174,6 +187,7 @@ def test_of_threads_that_publish_at_once_one_has_done_it(
     assert sorted(done) == [False, False, False, True]
     assert (tmp_path / "key").read_text() == texts[done.index(True)]
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
 
 
 def test_a_run_that_is_killed_before_it_publishes_leaves_the_key_free(
