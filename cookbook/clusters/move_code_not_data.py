@@ -9,8 +9,7 @@ a worker that lacks it fetches it from one that has it, once.
 
 An argument that is data itself is packed into every job.
 
-Run on Python 3.13 and Linux with the versions of the session ``engines``,
-on one machine.
+Run with Dask 2026.8 on Python 3.13 on Linux, on one machine.
 
 :models: cluster
 :work: CPU-bound, I/O-bound
@@ -28,7 +27,7 @@ on one machine.
     without repetition."
 
 Use this when
-    jobs share an argument of more than a megabyte, or each needs a part of a
+    jobs share a large argument, or each needs a part of a
     large file.
 
 Prefer instead
@@ -37,12 +36,15 @@ Prefer instead
     ones, since they read their parts by themselves.
 
 Pitfalls
-    - ``UserWarning: Sending large graph of size 11.44 MiB`` comes when one
-      call of ``submit`` or ``map`` sends more than 10 MB. Below that nothing
+    - ``UserWarning: Sending large graph of size 11.44 MiB. This may cause some
+      slowdown.`` comes when one call of ``submit`` or ``map`` sends more than
+      10 MB. Below that nothing
       warns, however many calls there are.
     - ``scatter`` of a list or a dict sends its items one by one and returns
       as many handles. Put it into a list of one: ``[handle] =
       client.scatter([table])``.
+    - By default the handle's key is a hash of the data, which has to be read
+      for it, and equal data is one. ``hash=False`` draws a random key.
     - The data stays in the workers' memory as long as somebody holds the
       handle. It is with one worker at first; ``broadcast=True`` gives it to
       all at once, which pays when all will need it, and it then survives the
@@ -73,26 +75,6 @@ from typing import Any
 from cookbook.primes import split_range
 
 SIZE, JOBS, SMALL = 12_000_000, 8, 1000
-
-
-@contextlib.contextmanager
-def connected(address: str | None, workers: int) -> Iterator[Any]:
-    """Open a client of the scheduler at *address*, or of an own cluster."""
-    from distributed import Client, LocalCluster
-
-    with contextlib.ExitStack() as stack:
-        if address is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                host="127.0.0.1",  # nobody else can reach it
-                dashboard_address="127.0.0.1:0",
-                local_directory=folder,
-                scheduler_kwargs={"local_directory": folder},
-            )
-            address = stack.enter_context(cluster).scheduler_address
-        yield stack.enter_context(Client(address))
 
 
 def count_zeros(table: bytes, start: int, stop: int) -> int:
@@ -126,6 +108,26 @@ def count_scattered(client: Any, table: bytes, jobs: int) -> int:
             executor.submit(count_zeros, handle, *span) for span in spans
         ]
         return sum(count.result() for count in counts)
+
+
+@contextlib.contextmanager
+def connected(address: str | None, workers: int) -> Iterator[Any]:
+    """Open a client of the scheduler at *address*, or of a new cluster."""
+    from distributed import Client, LocalCluster
+
+    with contextlib.ExitStack() as stack:
+        if address is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                host="127.0.0.1",  # nobody else can reach it
+                dashboard_address="127.0.0.1:0",
+                local_directory=folder,
+                scheduler_kwargs={"local_directory": folder},
+            )
+            address = stack.enter_context(cluster).scheduler_address
+        yield stack.enter_context(Client(address))
 
 
 @contextlib.contextmanager
@@ -168,8 +170,8 @@ def broken_count(client: Any, table: bytes, jobs: int) -> int:
 
     Warning:
         Each job holds all of it. The client packs it *jobs* times, and each
-        copy goes through the scheduler, which has it in memory until the job
-        is done.
+        copy goes through the scheduler, which keeps it in memory as long as
+        somebody holds the future.
     """
     spans = split_range(0, len(table), jobs)
     with client.get_executor(pure=False) as executor:

@@ -169,3 +169,29 @@ def test_an_error_of_a_job_leaves_the_handle_good(client: Any) -> None:
     with pytest.raises(TypeError):
         client.submit(operator.add, handle, 1).result(LIMIT)
     assert client.submit(len, handle).result(LIMIT) == 3
+
+
+def test_the_scheduler_keeps_an_argument_until_the_future_is_released(
+    client: Any,
+) -> None:
+    length = client.submit(len, bytes(100), pure=False)
+    assert length.result(LIMIT) == 100
+    key = length.key
+
+    def kept(key: str, dask_scheduler: Any) -> bool:
+        task = dask_scheduler.tasks.get(key)
+        return task is not None and task.run_spec is not None
+
+    assert client.run_on_scheduler(kept, key)
+    del length
+    deadline = time.monotonic() + LIMIT
+    while client.run_on_scheduler(kept, key):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_equal_data_has_one_handle_unless_hash_is_false(client: Any) -> None:
+    first, second = (client.scatter(b"same") for _ in range(2))
+    assert first.key == second.key
+    first, second = (client.scatter(b"same", hash=False) for _ in range(2))
+    assert first.key != second.key
