@@ -1,9 +1,10 @@
 """Beyond one machine.
 
-A cluster is several machines that work for one program. The interface is the
-one that you know, an executor with ``map`` and ``submit``; what is new is that
-the network is slow, that a machine can vanish in the midst of a job, and that
-whoever reaches the scheduler's port can run code on all of it.
+A cluster is several machines that work for one program. With an engine such as
+Dask the interface is the one that you know, an executor with ``map`` and
+``submit``; with a queue, workers take jobs when they are free. What is new is
+that the network is slow, that a machine can vanish in the midst of a job, and
+that whoever reaches the scheduler's port can run code on all of it.
 
 First make sure that one machine is not enough: a bigger one needs none of
 this. The engines here are installed apart; each page says at its top which.
@@ -26,7 +27,8 @@ scatter
 serialization
     turning objects into bytes for the network; pickle is one way.
 TLS
-    encrypts a connection, and proves by certificates who is at its ends.
+    encrypts a connection, and proves by a certificate that the other side
+    belongs to the same authority, or who it is if the name in it is compared.
 """
 
 __all__ = [
