@@ -2,16 +2,16 @@
 
 ``Client.get_executor()`` of Dask's ``distributed`` returns an
 :class:`~concurrent.futures.Executor`: ``map``, ``submit`` and the with-block
-are those of a process pool, and the jobs run on all machines of the cluster.
-Without an address this recipe starts a scheduler and workers of its own, on
-this machine; with the address of a scheduler it uses those that run there.
+look like those of a process pool, and the jobs run on all machines of the
+cluster. The differences are under Pitfalls. Without an address this recipe
+starts a scheduler and workers of its own, on this machine; with the address of
+a scheduler it uses those that run there.
 
 Pass ``pure=False``. By default Dask takes every function for a pure one, whose
 answer depends on its arguments alone: jobs with the same function and the same
 arguments are then one job, which runs once and has one answer.
 
-Run on Python 3.13 and Linux with the versions of the session ``engines``,
-on one machine.
+Run with Dask 2026.8 on Python 3.13 on Linux, on one machine.
 
 :models: cluster
 :work: CPU-bound
@@ -50,17 +50,23 @@ Pitfalls
       program waits. ``client.wait_for_workers(2, timeout=30)`` raises
       :exc:`TimeoutError` instead.
     - ``map`` takes a list or a range and no iterator or generator. It ignores
-      *chunksize* and refuses the *buffersize* of Python 3.14. Each job costs
-      a message to the scheduler and one to a worker, so send ranges rather
-      than numbers.
+      *chunksize* and refuses the *buffersize* of Python 3.14: ``Dask no
+      longer supports mapping over Iterators or Queues.`` and ``unexpected
+      arguments to map(): ['buffersize']``. Each job is scheduled on its own
+      and sent to a worker, so send ranges rather than numbers.
+    - What cannot be pickled cannot be sent: ``Could not serialize object of
+      type LLGExpr``. The error that caused it names the type.
     - ``submit`` keeps keyword arguments with the names of its own options,
       such as *key*, *workers* or *retries*. Wrap those for the job in a
       :func:`functools.partial`.
     - Nobody listens at the address: ``Timed out trying to connect to tcp://``
       comes after 30 seconds, or after ``Client(address, timeout=5)``.
+    - Plain ``dask worker`` runs all jobs of a host in one process, which with
+      the GIL uses about one core. Start it with ``--nworkers`` and
+      ``--nthreads 1``, see :mod:`cookbook.clusters.real_cluster`.
     - By default the dashboard listens at every address of the machine, and
       shows what runs. Name one with *dashboard_address*.
-    - The workers of the own cluster are spawned: the program needs its main
+    - The workers that it starts itself are spawned: the program needs its main
       guard, see :mod:`cookbook.processes.main_guard`.
 
 If a job raises
@@ -87,8 +93,19 @@ from cookbook.primes import PRIMES, WORKERS, checked, is_prime_with_pid
 
 
 @contextlib.contextmanager
-def connected(address: str | None, workers: int) -> Iterator[Any]:
-    """Open a client of the scheduler at *address*, or of an own cluster."""
+def connected(
+    address: str | None, workers: int, security: Any = None
+) -> Iterator[Any]:
+    """Open a client of the scheduler at *address*, or of a new cluster.
+
+    Args:
+        address: Of the scheduler; ``None`` starts one here.
+        workers: How many processes to start, if there is no *address*.
+        security: The certificate and its key, for a ``tls://`` address.
+
+    Yields:
+        The client.
+    """
     from distributed import Client, LocalCluster
 
     with contextlib.ExitStack() as stack:
@@ -103,7 +120,7 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
                 scheduler_kwargs={"local_directory": folder},
             )
             address = stack.enter_context(cluster).scheduler_address
-        yield stack.enter_context(Client(address))
+        yield stack.enter_context(Client(address, security=security))
 
 
 def parallelism_with_cluster_executor(
@@ -111,13 +128,16 @@ def parallelism_with_cluster_executor(
     numbers: Iterable[int] = PRIMES,
     workers: int = WORKERS,
     address: str | None = None,
+    security: Any = None,
 ) -> list[tuple[int, bool, int]]:
     """Tell of each number whether it is prime, in an executor's processes.
 
     Args:
         numbers: What to test.
         workers: How many processes to start, if there is no *address*.
-        address: Of a scheduler that runs, such as ``tcp://10.0.0.5:8786``.
+        address: Of a scheduler that runs, such as ``tls://10.0.0.5:8786``.
+        security: The certificate and its key, for a ``tls://`` address: see
+            :mod:`cookbook.clusters.real_cluster`.
 
     Returns:
         Number, answer and process id of the worker, in the order of
@@ -132,7 +152,7 @@ def parallelism_with_cluster_executor(
     """
     jobs = checked(numbers, workers)
     with (
-        connected(address, workers) as client,
+        connected(address, workers, security) as client,
         client.get_executor(pure=False) as executor,
     ):
         return list(executor.map(is_prime_with_pid, jobs))

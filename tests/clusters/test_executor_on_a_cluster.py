@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import pytest
 
+from cookbook.clusters import real_cluster
 from cookbook.clusters.executor_on_a_cluster import (
     broken_draw_tokens,
     connected,
@@ -295,3 +296,11 @@ def test_the_defaults_of_dask_are_spawned_workers_and_30_seconds() -> None:
     assert distributed.Client
     assert get("distributed.worker.multiprocessing-method") == "spawn"
     assert get("distributed.comm.timeouts.connect") == "30s"
+
+
+def test_with_a_certificate_it_joins_a_cluster_that_speaks_tls() -> None:
+    with real_cluster.cluster("127.0.0.1", "127.0.0.1") as (address, security):
+        answers = parallelism_with_cluster_executor(
+            numbers=[2, 9], address=address, security=security
+        )
+    assert [answer[:2] for answer in answers] == [(2, True), (9, False)]
