@@ -1,17 +1,37 @@
 """Start a cluster on several hosts, and encrypt it.
 
 A Dask cluster is a ``dask scheduler`` on one host and ``dask worker`` on the
-others, all on the command line. Give each a certificate: with ``tls://`` they
-encrypt all that they send, and talk only to those who have a certificate of
-the same authority. Here the hosts are addresses of this machine; on several
-hosts the commands are the same, with their addresses.
+others. With ``tls://`` they encrypt what they send each other, and talk only
+to those who have a certificate of the same authority. Make one with
+``make_certificate``, and copy ``ca.pem``, ``cert.pem`` and ``key.pem`` to
+every host, that of your program too. Then type, on 10.0.0.5 and on 10.0.0.6:
+
+.. code-block:: sh
+
+    tls="--tls-ca-file ca.pem --tls-cert cert.pem --tls-key key.pem"
+    local="--dashboard-address 127.0.0.1:8787"
+    dask scheduler --host 10.0.0.5 --port 8786 --protocol tls $local $tls
+
+    tls="--tls-ca-file ca.pem --tls-cert cert.pem --tls-key key.pem"
+    local="--dashboard-address 127.0.0.1:0"
+    ports="--worker-port 9000:9003 --nanny-port 9100:9103"
+    use="--nworkers 4 --nthreads 1"
+    dask worker tls://10.0.0.5:8786 --host 10.0.0.6 $use $ports $local $tls
+
+``--nworkers`` is the number of cores, and each range has as many ports. Your
+program opens ``Client("tls://10.0.0.5:8786", security=security_of(folder))``.
+
+The code below runs the same on addresses of this machine, with two
+differences: the system chooses the ports, and ``--no-nanny`` makes a worker
+one process that nobody watches. Without it, a nanny restarts a worker that
+dies or reaches its memory limit.
 
 Without TLS, whoever reaches the port of the scheduler or of a worker runs code
 there. By default the scheduler listens at every address of its host
 (documented: Dask).
 
-Run on Python 3.13 and Linux with the versions of the session ``engines``,
-at addresses of loopback and between network namespaces of one machine.
+Run with Dask 2026.8 on Python 3.13 on Linux, at addresses of loopback and
+between network namespaces of one machine.
 
 :models: cluster
 :work: CPU-bound
@@ -40,19 +60,23 @@ Prefer instead
 
 Pitfalls
     - ``Security.temporary()`` makes one certificate that is its own
-      authority, and all share it with its key. Whoever has the key is one of
-      them: copy it as you would a password. For one key per host, sign one
-      for each with a certificate authority of your own. Dask does not compare
-      the names in a certificate with the host.
+      authority, and all share it with its key. It is good for a year. Whoever
+      has the key is one of them: copy it as you would a password. For one key
+      per host, sign one for each with a certificate authority of your own.
+      Dask does not compare the names in a certificate with the host.
     - ``TLS certificate does not match``: the two sides have different
       authorities. ``TLS expects a `ssl_context` argument``: this side was
-      given no certificate or no key. ``CommClosedError: in <TCP (closed)``: it
-      speaks ``tcp://`` to one who speaks ``tls://``.
-    - The dashboard has a port of its own, without certificate: keep it on
+      given no certificate or no key; a worker ends with ``RuntimeError: Worker
+      failed to start.`` ``CommClosedError: in <TCP (closed)``: it speaks
+      ``tcp://`` to one who speaks ``tls://``.
+    - The dashboard has a port of its own, by default without TLS: keep it on
       loopback, and go through a tunnel, such as ``ssh -L``, to look at it.
-    - Without port the scheduler takes 8786. A worker takes any port unless
-      ``--worker-port`` says which; the firewall has to let all pairs of
-      workers through.
+    - Plain ``dask worker`` is one process with a thread for each core. With
+      the GIL, jobs in pure Python then use about one core of the host:
+      ``--nworkers 4 --nthreads 1`` starts four processes, and needs the nanny.
+    - Without *port* the scheduler takes 8786, and a worker any port unless
+      ``--worker-port`` and ``--nanny-port`` say which. Open the first to
+      workers and clients, the others to the scheduler and all workers.
     - All hosts need the same packages in the same versions.
     - Linux has all of 127.0.0.0/8 for loopback; elsewhere use one address.
 
@@ -60,7 +84,8 @@ If it takes too long
     ``wait_for_workers`` raises :exc:`TimeoutError`; look into the log.
 
 If a worker is killed
-    see :mod:`cookbook.clusters.survive_a_lost_worker`. SIGTERM ends a worker
+    its jobs run again on another, see
+    :mod:`cookbook.clusters.survive_a_lost_worker`. SIGTERM ends a worker
     or a scheduler in order; that is what leaving the with-block sends.
 """
 
@@ -240,9 +265,9 @@ def broken_cluster(host: str) -> Iterator[tuple[str, int]]:
     """Run a scheduler without TLS; yield its address and its process id.
 
     Warning:
-        Nobody is asked who he is. All that a stranger needs is a way to the
-        port, and by default the scheduler listens at every address of the
-        host. What he sends is unpickled and run with your rights, on the
+        Nobody has to say who they are. All that a stranger needs is a way to
+        the port, and by default the scheduler listens at every address of the
+        host. What they send is unpickled and run with your rights, on the
         scheduler and on the workers.
     """
     with tempfile.TemporaryDirectory() as name:

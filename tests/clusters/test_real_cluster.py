@@ -1,9 +1,13 @@
 """What the recipe says of a cluster over TLS, shown to be so."""
 
 import contextlib
+import inspect
 import os
+import re
 import shutil
 import signal
+import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -11,9 +15,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from cookbook.clusters import real_cluster
 from cookbook.clusters.real_cluster import (
     LIMIT,
     address_of,
@@ -22,6 +28,7 @@ from cookbook.clusters.real_cluster import (
     make_certificate,
     running,
     scheduler_command,
+    security_of,
     tls_options,
     why_refused,
     worker_command,
@@ -111,7 +118,7 @@ def test_nobody_listens_elsewhere_than_on_loopback(client: Any) -> None:
                 assert one.laddr.ip.startswith("127.0.0.")
 
 
-def test_a_client_without_the_certificate_is_refused(
+def test_a_client_without_the_certificate_gets_the_errors_of_the_page(
     served: tuple[str, Any],
 ) -> None:
     assert why_refused(served[0]) == "TLSV13_ALERT_CERTIFICATE_REQUIRED"
@@ -250,3 +257,104 @@ def test_the_same_commands_join_hosts_with_networks_of_their_own(
     assert refused == "TLSV13_ALERT_CERTIFICATE_REQUIRED"
     assert worker.startswith("tls://10.77.1.2:")
     assert answers == "1 2"
+
+
+def test_the_commands_of_the_page_start_workers_behind_nannies(
+    tmp_path: Path,
+) -> None:
+    from distributed import Client
+
+    make_certificate(tmp_path)
+    text = inspect.getdoc(real_cluster) or ""
+    block = text.split(".. code-block:: sh")[1].split("``--nworkers``")[0]
+    for typed, here in {
+        "dask ": f"exec {sys.executable} -m dask ",
+        "10.0.0.5": "127.0.0.1",
+        "10.0.0.6": "127.0.0.2",
+        "8786": str(free_port("127.0.0.1")),
+        "9000:9003": "0",  # of the system, for other tests run beside it
+        "9100:9103": "0",
+        "--nworkers 4": "--nworkers 2",
+        "127.0.0.1:8787": "127.0.0.1:0",
+    }.items():
+        assert typed in block
+        block = block.replace(typed, here)
+    scheduler, worker = block.strip().split("\n\n")
+    [address] = re.findall(r"tls://[\d.:]+", worker)
+    log = tmp_path / "log"
+    where = f"cd {tmp_path}\n"
+    with (
+        running(["sh", "-c", where + scheduler], log),
+        running(["sh", "-c", where + worker], log),
+        Client(
+            address, security=security_of(tmp_path), timeout=LIMIT
+        ) as client,
+    ):
+        client.wait_for_workers(2, timeout=LIMIT)
+        found = client.scheduler_info(-1)["workers"]
+        assert {urlsplit(one).hostname for one in found} == {"127.0.0.2"}
+        for one in found.values():
+            assert one["nthreads"] == 1
+            assert one["nanny"].startswith("tls://127.0.0.2:")
+
+
+def free_port(host: str) -> int:
+    """Return a port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_plain_worker_is_one_process_with_a_thread_for_each_core(
+    tmp_path: Path,
+) -> None:
+    from dask.system import CPU_COUNT
+    from distributed import Client
+
+    with broken_cluster("127.0.0.1") as (address, _):
+        command = worker_command(address, "127.0.0.1", tmp_path)
+        plain = command[: command.index("--nthreads")]
+        with running(plain, tmp_path / "log"), Client(address) as client:
+            client.wait_for_workers(1, timeout=LIMIT)
+            [worker] = client.scheduler_info(-1)["workers"].values()
+    assert worker["nthreads"] == CPU_COUNT
+    assert worker["nanny"]
+
+
+def test_several_workers_of_one_command_need_the_nanny(
+    tmp_path: Path,
+) -> None:
+    command = worker_command("tcp://127.0.0.1:9", "127.0.0.1", tmp_path)
+    ended = run(*command[1:], "--nworkers", "2")
+    assert ended.returncode == 1
+    assert "cannot use the --no-nanny argument" in ended.stderr
+
+
+def test_by_default_the_dashboard_is_without_tls() -> None:
+    import distributed
+    from dask.config import get
+
+    assert distributed.Client
+    assert get("distributed.scheduler.dashboard.tls.cert") is None
+
+
+def test_dask_does_not_compare_the_names_in_a_certificate(
+    tmp_path: Path,
+) -> None:
+    make_certificate(tmp_path)
+    for role in ("client", "worker", "scheduler"):
+        security = security_of(tmp_path)
+        for name in ("cert", "key"):
+            path = str(tmp_path / f"{name}.pem")
+            setattr(security, f"tls_{role}_{name}", path)
+        context = security.get_connection_args(role)["ssl_context"]
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert not context.check_hostname
+
+
+def test_a_certificate_is_good_for_a_year(tmp_path: Path) -> None:
+    x509 = pytest.importorskip("cryptography.x509")
+    make_certificate(tmp_path)
+    made = x509.load_pem_x509_certificate((tmp_path / "ca.pem").read_bytes())
+    valid = made.not_valid_after_utc - made.not_valid_before_utc
+    assert valid.days == 365
