@@ -4,13 +4,16 @@ A pool keeps its jobs in memory: when the program ends, they are gone. A job
 queue keeps them in a file or on a server, until somebody confirms that they
 are done. To take a job is to lease it for a time. A worker that is killed
 confirms nothing; its lease runs out, and the job is handed out again. So each
-job runs *at least once*, and a worker that was only slow may run it a second
-time: make it harmless to do so.
+job runs *at least once* unless it ends as dead, and when a worker was only
+slow, another may run its job a second time: make it harmless to do so.
 
 Here the queue is a file of SQLite: one machine, nothing to install. Its steps
-are those of every engine: add under a unique key, lease, renew, confirm, try
-again a bounded number of times with a growing pause, and lay aside as *dead*
-what fails every time.
+are much the same in many engines: add under a unique key, lease, renew,
+confirm, try again a bounded number of times with a growing pause, and lay
+aside as *dead* what fails every time.
+
+It needs SQLite 3.35 or later, for ``returning`` (documented: SQLite).
+``sqlite3.sqlite_version`` tells yours; it was run with 3.40 and 3.53.
 
 :models: cluster, processes
 :work: CPU-bound, I/O-bound
@@ -27,7 +30,7 @@ what fails every time.
 
 Use this when
     jobs have to survive a restart, are added by one program and done by
-    another, or are tried again tomorrow: mails, payments, reports.
+    another, or are tried again when they fail: mails, payments, reports.
 
 Prefer instead
     First make sure that one bigger machine is not enough. Then:
@@ -39,6 +42,8 @@ Prefer instead
       (a broker such as RabbitMQ or Redis), RQ (Redis, simpler), dramatiq
       (both; confirms after the job, always), Procrastinate (PostgreSQL,
       asyncio too) (documented: their manuals);
+    - a queue of your own in a database that you have: PostgreSQL, with
+      ``for update skip locked`` (documented: PostgreSQL);
     - data frames, arrays and graphs of tasks: Dask; actors and machine
       learning: Ray, see :mod:`cookbook.clusters.ray_and_mpi`;
     - a few trusted machines and the standard library alone:
@@ -46,31 +51,45 @@ Prefer instead
 
 Pitfalls
     - Run twice, a job must have the effect of running once. Here its result
-      is stored under its key. For an effect elsewhere hand the key on: a
-      unique column and an upsert, a file created with ``open(path, "x")``, or
-      the idempotency key of a payment service.
-    - A lease must be longer than the job, or be renewed while it runs. A
-      worker whose lease was given to another is told so by ``finish``, and
-      its result is not stored.
-    - SQLite's locks do not work on most network file systems: the file is for
-      the processes of one machine. ``database is locked`` comes when another
-      holds the file for longer than *timeout*, here 30 seconds.
-    - Celery confirms a job before it runs, unless ``task_acks_late`` is set;
-      and even then a job whose process was killed counts as confirmed, unless
+      is stored under its key. For an effect elsewhere hand ``job.key`` on:
+      to a unique column with ``insert ... on conflict do nothing``, to a
+      file that is written under another name and then linked, see
+      :mod:`cookbook.clusters.survive_a_lost_worker`, or as the idempotency
+      key of a payment service.
+    - A lease must be longer than the job, or be renewed while it runs: *do*
+      gets *renew* for this. Call it between steps, in the thread that called
+      *do*; when it returns False, another has the job, so give up. If each
+      worker is slower than its lease, no result is stored, and the job ends
+      as dead with the error ``lease ran out``.
+    - Leases follow the time of day. A clock that is set forward ends them
+      early, one that is set back makes them longer.
+      :func:`time.monotonic` cannot be stored in a file: its starting point
+      is undefined (documented: Python).
+    - SQLite's locks do not work on many network file systems (documented:
+      SQLite): the file is for the processes of one machine. ``database is
+      locked`` comes when another holds the file for longer than *timeout*,
+      here 30 seconds.
+    - Celery confirms a job before it runs, unless ``task_acks_late`` is set:
+      set it only for jobs that are harmless to repeat. Even then a job whose
+      process was killed counts as confirmed, unless
       ``task_reject_on_worker_lost`` is set too (documented: Celery).
+    - RabbitMQ has no lease to renew: a job comes back when the connection of
+      its worker closes (documented: RabbitMQ). Celery on Redis has one, the
+      ``visibility_timeout``, by default an hour: a job that is not confirmed
+      by then goes to another worker (documented: Celery).
 
 If a job raises
     it is tried again after a pause that doubles; after the last try it is
-    dead, with its error beside it. ``retry_dead`` gives it new tries.
+    dead, with its last error beside it. ``retry_dead`` gives it new tries.
 
 If a worker is killed
     its job waits for the end of the lease, and is handed out again. A job
     that kills each of its workers ends as dead, too. Celery reports the kill
-    as ``WorkerLostError: Worker exited prematurely: signal 9 (SIGKILL)``. It
-    is nearly always the kernel, or the limit of the container, that is out of
-    memory: look into ``dmesg``. Lower the concurrency, give more memory, or
-    replace workers with ``worker_max_memory_per_child`` and
-    ``worker_max_tasks_per_child`` (documented: Celery).
+    as ``WorkerLostError: Worker exited prematurely: signal 9 (SIGKILL)``.
+    Nearly always the kernel's OOM killer did it: the machine, or the
+    container, ran out of memory. Look into ``dmesg``. Lower the concurrency,
+    give more memory, or replace workers with ``worker_max_memory_per_child``
+    and ``worker_max_tasks_per_child`` (documented: Celery).
 """
 
 import multiprocessing
@@ -78,7 +97,9 @@ import sqlite3
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -94,7 +115,7 @@ create table if not exists jobs (
 )
 """
 LEASE = """
-update jobs set tries = tries + 1, due = :until
+update jobs set tries = tries + 1, due = :until, error = null
 where key = (
     select key from jobs where state = 'open' and due <= :now
     order by due, rowid limit 1
@@ -176,7 +197,8 @@ class JobQueue:
         """Take a job that nobody has; return None if there is none now."""
         now = time.time()
         self.change(
-            "update jobs set state = 'dead'"
+            "update jobs set state = 'dead',"
+            " error = coalesce(error, 'lease ran out')"
             " where state = 'open' and tries >= :tries and due <= :now",
             tries=self.tries,
             now=now,
@@ -223,24 +245,34 @@ class JobQueue:
         return Counter(dict(self.db.execute(query).fetchall()))
 
 
-def work(queue: JobQueue, do: Callable[[str], object]) -> None:
-    """Do jobs until none is open; wait for those that others have."""
+def work(
+    queue: JobQueue, do: Callable[[Job, Callable[[], bool]], object]
+) -> None:
+    """Do jobs until none is open; wait for those that others have.
+
+    Args:
+        queue: Where the jobs are.
+        do: Is called with the job and *renew*, which begins the lease anew
+            and returns False if another has the job by now.
+    """
     while queue.count()["open"]:
         job = queue.lease()
         if job is None:
             time.sleep(0.01)
             continue
         try:
-            result = str(do(job.payload))
+            result = str(do(job, partial(queue.renew, job)))
         except Exception as error:
             queue.fail(job, error)
         else:
-            queue.finish(job, result)
+            queue.finish(job, result)  # not stored if another has the job
 
 
-def is_prime_text(text: str) -> bool:
-    """Tell whether *text* is a prime number."""
-    return is_prime(int(text))
+def is_payload_prime(job: Job, renew: Callable[[], bool]) -> bool:
+    """Tell whether the payload is a prime number."""
+    number = int(job.payload)
+    renew()  # between the steps of a job, so that none outlasts the lease
+    return is_prime(number)
 
 
 def lease_one(path: Path, taken: Connection) -> None:
@@ -271,56 +303,52 @@ def take_and_be_killed(
             worker.join()
 
 
-def add_numbers(queue: JobQueue, numbers: Iterable[int]) -> None:
-    """Add a job for each number; the number is its key."""
-    for number in numbers:
-        queue.add(key=f"is {number} prime?", payload=str(number))
-
-
 def main(context: BaseContext | None = None) -> None:
     """Kill a worker that has a job, and do all jobs.
 
     >>> main()
-    killed with: is 97 prime?
-    is 97 prime? done: True, tries: 2
-    is 100 prime? done: False, tries: 1
-    is one prime? dead: None, tries: 3
+    killed with: 97
+    97: done, try 2, True
+    100: done, try 1, False
+    x: dead, try 3, ValueError("invalid literal for int() with base 10: 'x'")
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "jobs.sqlite")
         with JobQueue(path, pause=0.01) as queue:
-            add_numbers(queue, [97, 100])
-            queue.add("is one prime?", "one")
+            for text in ("97", "100", "x"):
+                queue.add(key=text, payload=text)
             key = take_and_be_killed(lease_one, path, context)
             print("killed with:", key)
-            work(queue, is_prime_text)
-            query = "select key, state, result, tries from jobs order by rowid"
-            for key, state, result, tries in queue.db.execute(query):
-                print(f"{key} {state}: {result}, tries: {tries}")
+            work(queue, is_payload_prime)
+            query = (
+                "select key, state, tries, coalesce(result, error)"
+                " from jobs order by rowid"
+            )
+            for key, state, tries, text in queue.db.execute(query):
+                print(f"{key}: {state}, try {tries}, {text}")
 
 
-def broken_lease(queue: JobQueue) -> Job | None:
+def broken_lease(db: sqlite3.Connection) -> str | None:
     """Take a job out of the queue.
 
     Warning:
         Nobody but this worker knows of the job any more. If the worker is
         killed, or the program raises an error before the job is done, the job
-        is lost. It is so with a list in memory, with ``queue.get()``, with
+        is lost. So it is with a list in memory, with ``queue.get()``, with
         ``LPOP`` on a list of Redis, and with a broker's automatic
         confirmation.
     """
-    rows = queue.db.execute(
-        "delete from jobs where key = ("
-        "select key from jobs order by rowid limit 1"
-        ") returning key, payload, 1"
+    rows = db.execute(
+        "delete from jobs where rowid = (select min(rowid) from jobs)"
+        " returning key"
     ).fetchall()
-    return Job(*rows[0]) if rows else None
+    return rows[0][0] if rows else None
 
 
 def broken_take_one(path: Path, taken: Connection) -> None:
     """Take a job out of the queue, say so, and never finish it."""
-    with JobQueue(path) as queue:
-        taken.send(getattr(broken_lease(queue), "key", None))
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        taken.send(broken_lease(db))
         time.sleep(60)  # it is killed meanwhile
 
 
@@ -328,20 +356,20 @@ def broken_main(context: BaseContext | None = None) -> None:
     """Kill a worker that took a job out, and do the jobs that are left.
 
     >>> broken_main()
-    killed with: is 97 prime?
-    is 100 prime? done
-    jobs left: 0
+    killed with: 97
+    100: done, False
+    jobs left: None
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "jobs.sqlite")
-        with JobQueue(path) as queue:
-            add_numbers(queue, [97, 100])
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("create table jobs (key text)")
+            db.executemany("insert into jobs values (?)", [["97"], ["100"]])
             key = take_and_be_killed(broken_take_one, path, context)
             print("killed with:", key)
-            while left := broken_lease(queue):
-                is_prime_text(left.payload)
-                print(left.key, "done")
-            print("jobs left:", sum(queue.count().values()))
+            while left := broken_lease(db):
+                print(f"{left}: done, {is_prime(int(left))}")
+            print("jobs left:", broken_lease(db))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cookbook.clusters.job_queue import (
     JobQueue,
     broken_lease,
     broken_take_one,
-    is_prime_text,
+    is_payload_prime,
     lease_one,
     take_and_be_killed,
     work,
@@ -81,7 +82,7 @@ def test_a_worker_that_is_killed_with_a_job_gives_it_back(
         queue.add("a", "97")
         assert take_and_be_killed(lease_one, path, context) == "a"
         assert queue.count() == {"open": 1}
-        work(queue, is_prime_text)
+        work(queue, is_payload_prime)
         assert row(queue, "a") == ("done", 2, "True", None)
 
 
@@ -90,11 +91,12 @@ def test_a_job_that_was_taken_out_is_lost_with_its_worker(
     method: str, path: Path
 ) -> None:
     context = multiprocessing.get_context(method)
-    with JobQueue(path) as queue:
-        queue.add("a", "97")
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("create table jobs (key text)")
+        db.executemany("insert into jobs values (?)", ["a", "b"])
         assert take_and_be_killed(broken_take_one, path, context) == "a"
-        assert queue.count() == {}
-        assert broken_lease(queue) is None
+        assert broken_lease(db) == "b"
+        assert broken_lease(db) is None
 
 
 def test_the_jobs_are_there_when_the_program_comes_back(path: Path) -> None:
@@ -180,6 +182,108 @@ def test_a_slow_worker_whose_job_nobody_else_took_stores_its_result(
     assert queue.finish(job, "late")
 
 
+def test_a_job_for_which_each_worker_is_too_slow_ends_as_dead(
+    queue: JobQueue, path: Path, clock: Clock
+) -> None:
+    done: list[int] = []
+
+    def slow(job: Job, _: object) -> str:
+        clock.now += 10.0
+        with JobQueue(path, lease=10.0, tries=3) as other:
+            work(other, slow)  # another worker comes meanwhile
+        done.append(job.tries)
+        return "done"
+
+    queue.add("a", "7")
+    work(queue, slow)
+    assert done == [3, 2, 1]
+    assert row(queue, "a") == ("dead", 3, None, "lease ran out")
+
+
+def test_a_job_that_renews_its_lease_is_done_once_though_it_is_slow(
+    queue: JobQueue, path: Path, clock: Clock
+) -> None:
+    def slow(job: Job, renew: Callable[[], bool]) -> str:
+        assert job == Job("a", "7", 1)
+        with JobQueue(path) as other:
+            for _ in range(5):
+                clock.now += 9.0
+                assert other.lease() is None
+                assert renew()
+        return "done"
+
+    queue.add("a", "7")
+    work(queue, slow)
+    assert row(queue, "a") == ("done", 1, "done", None)
+
+
+def test_the_sample_job_renews_its_lease_once() -> None:
+    renewed: list[bool] = []
+
+    def renew() -> bool:
+        renewed.append(True)
+        return True
+
+    assert is_payload_prime(Job("a", "97", 1), renew)
+    assert not is_payload_prime(Job("b", "100", 1), renew)
+    assert renewed == [True, True]
+
+
+def test_a_job_is_told_when_another_worker_has_it_by_now(
+    queue: JobQueue, path: Path, clock: Clock
+) -> None:
+    told: list[bool] = []
+
+    def slow(_: Job, renew: Callable[[], bool]) -> str:
+        clock.now += 10.0
+        with JobQueue(path) as other:
+            assert other.finish(taken(other), "quick")
+        told.append(renew())
+        return "slow"
+
+    queue.add("a", "7")
+    work(queue, slow)
+    assert told == [False]
+    assert row(queue, "a") == ("done", 2, "quick", None)
+
+
+def test_a_lease_is_renewed_in_the_thread_that_opened_the_file(
+    queue: JobQueue,
+) -> None:
+    queue.add("a", "7")
+    job = taken(queue)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(sqlite3.ProgrammingError, match="same thread"),
+    ):
+        pool.submit(queue.renew, job).result(timeout=60)
+
+
+def test_a_clock_that_is_set_ends_leases_early_or_makes_them_longer(
+    queue: JobQueue, clock: Clock
+) -> None:
+    queue.add("a", "7")
+    assert taken(queue).tries == 1
+    clock.now += 3600.0
+    assert taken(queue).tries == 2
+    clock.now -= 3600.0
+    clock.now += 100.0
+    assert queue.lease() is None
+
+
+def test_the_error_beside_a_job_is_that_of_its_last_try(
+    queue: JobQueue, clock: Clock
+) -> None:
+    queue.add("a", "7")
+    assert queue.fail(taken(queue), ValueError("first"))
+    assert row(queue, "a") == ("open", 1, None, "ValueError('first')")
+    clock.now += 1.0
+    job = taken(queue)
+    assert row(queue, "a") == ("open", 2, None, None)
+    assert queue.finish(job, "True")
+    assert row(queue, "a") == ("done", 2, "True", None)
+
+
 def test_an_error_is_stored_and_the_pause_doubles_until_the_job_is_dead(
     queue: JobQueue, clock: Clock
 ) -> None:
@@ -210,7 +314,7 @@ def test_a_job_that_kills_each_of_its_workers_ends_as_dead(
     assert queue.lease() is None
     assert queue.count() == {"done": 1, "dead": 1}
     assert not queue.finish(last, "too late")
-    assert row(queue, "b") == ("dead", 3, None, None)
+    assert row(queue, "b") == ("dead", 3, None, "lease ran out")
 
 
 def test_dead_jobs_get_new_tries_when_they_are_asked_for(
@@ -252,7 +356,7 @@ def test_work_does_every_job_and_lays_aside_what_fails(path: Path) -> None:
     with JobQueue(path, tries=2, pause=0.0) as queue:
         for text in ("7", "one", "8"):
             queue.add(text, text)
-        work(queue, is_prime_text)
+        work(queue, is_payload_prime)
         assert queue.count() == {"done": 2, "dead": 1}
         state, tries, result, error = row(queue, "one")
         assert (state, tries, result) == ("dead", 2, None)
@@ -265,21 +369,21 @@ def test_work_waits_for_a_job_that_another_worker_has(path: Path) -> None:
         other.add("a", "7")
         assert taken(other).tries == 1
         with JobQueue(path) as queue:
-            work(queue, is_prime_text)
+            work(queue, is_payload_prime)
         assert row(other, "a") == ("done", 2, "True", None)
 
 
 def test_ctrl_c_in_a_job_goes_through_and_the_job_comes_back(
     path: Path,
 ) -> None:
-    def press(_: str) -> None:
+    def press(_: Job, __: Callable[[], bool]) -> None:
         raise KeyboardInterrupt
 
     with JobQueue(path, lease=0.01) as queue:
         queue.add("a", "7")
         with pytest.raises(KeyboardInterrupt):
             work(queue, press)
-        work(queue, is_prime_text)
+        work(queue, is_payload_prime)
         assert row(queue, "a") == ("done", 2, "True", None)
 
 
