@@ -6,9 +6,39 @@ other machines connect with the same *authkey*, get jobs from the first queue
 and put their answers into the second. The queues live in the memory of the
 server, and each call on them is a message there and back.
 
-A job that a worker has got is in no queue any more. So the program that asks
-keeps count of what was answered, and puts the rest in again when nobody has
-answered for a while.
+A job that a worker has got is in no queue any more. So the program that puts
+the jobs in notes which were answered, and puts the rest in again when nobody
+has answered for a while.
+
+On several machines, copy the program to each as ``queues.py``, with your own
+job in ``do_jobs``, and a file ``key``. Choose a port that the firewalls let
+through. On the machine with the address 10.0.0.5, run the lines that serve
+and ask:
+
+.. code-block:: python
+
+   from pathlib import Path
+   from queues import collect, put_all, queues_at
+
+   if __name__ == "__main__":
+       key = Path("key").read_bytes()
+       with queues_at(("10.0.0.5", 50000), key) as manager:
+           jobs, answers = manager.jobs(), manager.answers()
+           put_all([97, 100], jobs)
+           print(collect([97, 100], jobs, answers))
+           jobs.put(None)
+           input("Press Enter when the workers have ended.")
+
+On each of the others, once for each of its cores:
+
+.. code-block:: python
+
+   from pathlib import Path
+   from queues import do_jobs
+
+   do_jobs(("10.0.0.5", 50000), Path("key").read_bytes())
+
+All of this was run on one machine, over loopback.
 
 :models: processes, cluster
 :work: CPU-bound
@@ -19,7 +49,6 @@ answered for a while.
     BaseManager queue network, network queue, distributed queue without broker,
     standard library only, authkey, serve_forever, connect, remote worker,
     "multiprocessing.context.AuthenticationError: digest sent was rejected",
-    "AuthenticationError: digest received was wrong",
     "ConnectionRefusedError: [Errno 111] Connection refused",
     "AttributeError: 'QueueManager' object has no attribute 'jobs'"
 
@@ -42,8 +71,16 @@ Pitfalls
       only you can read. Without *authkey* the key is that of the process,
       which is random: others get ``AuthenticationError: digest sent was
       rejected``.
-    - Both sides register the same names. Those of the class that connects
-      need no callable.
+    - Both sides register the same names, or there is ``AttributeError:
+      'QueueManager' object has no attribute 'jobs'``. Those of the class that
+      connects need no callable.
+    - Start the server first, and connect to the address that it serves at.
+      Otherwise ``connect`` raises ``ConnectionRefusedError: [Errno 111]
+      Connection refused``, with the number that Linux has for it.
+    - Each silence puts *all* missing jobs in again, also those that still
+      wait in the queue. What is there twice is done twice, before the None
+      that ends the workers. ``collect`` drops an answer to a job that it does
+      not wait for, such as a late one to the call before.
     - A worker that is killed while it waits in ``get()`` takes the next job
       with it: the server has already asked the queue on its behalf.
     - The functions of the jobs are on the workers before; only arguments and
@@ -54,13 +91,15 @@ If a job raises
     expect, and send it as an answer.
 
 If it takes too long
-    a job that takes longer than *patience* may run twice; both answers are
-    the same. After *rounds* times *patience* seconds without any answer
-    ``collect`` raises :exc:`TimeoutError`.
+    a job that takes longer than *patience* may run twice. Both answers are
+    the same if they depend on the arguments alone. After *rounds* times
+    *patience* seconds without any answer ``collect`` raises
+    :exc:`TimeoutError`.
 
 If a worker is killed
-    its job is put in again. If the server is killed, its queues are gone, and
-    all callers get :exc:`EOFError` or :exc:`ConnectionError`.
+    its job is put in again. When the server is killed, or its with-block
+    ends, its queues are gone, and all callers get :exc:`EOFError` or
+    :exc:`ConnectionError`.
 """
 
 import multiprocessing
@@ -147,10 +186,10 @@ def collect(
         answers: The queue of answers.
         patience: For how many seconds nobody answers before the jobs that
             are left are put in again; longer than one job takes.
-        rounds: How often.
+        rounds: After how many silences in a row it gives up.
 
     Raises:
-        TimeoutError: If nobody answers after that.
+        TimeoutError: If it gives up.
     """
     missing = dict.fromkeys(numbers)
     found: dict[int, bool] = {}
@@ -165,8 +204,9 @@ def collect(
             put_all(missing, jobs)
         else:
             silent = 0
-            found[number] = prime
-            missing.pop(number, None)
+            if number in missing:
+                del missing[number]
+                found[number] = prime
     return found
 
 

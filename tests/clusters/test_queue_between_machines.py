@@ -1,17 +1,27 @@
 """What the recipe says of queues between machines, shown to be so."""
 
+import inspect
 import multiprocessing
 import os
 import queue
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from multiprocessing.context import AuthenticationError
 from multiprocessing.managers import BaseManager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cookbook.clusters import queue_between_machines
 from cookbook.clusters.queue_between_machines import (
     QueueManager,
     broken_collect,
@@ -154,7 +164,7 @@ def test_where_nobody_serves_the_connection_is_refused(
 ) -> None:
     address = manager_address(manager)
     manager.shutdown()
-    with pytest.raises(ConnectionRefusedError):
+    with pytest.raises(ConnectionRefusedError, match=r"refused|10061"):
         queues_at(address, KEY).connect()
 
 
@@ -231,6 +241,88 @@ def test_an_answer_begins_the_patience_anew_and_a_second_one_is_harmless() -> (
     found = collect([7, 8], jobs, answers, patience=5.0, rounds=2)
     assert found == {7: True, 8: False}
     assert jobs.qsize() == 2 + 1 + 1
+
+
+def test_a_late_answer_to_the_call_before_is_dropped() -> None:
+    jobs: queue.Queue[int | None] = queue.Queue()
+    answers = answered((7, True), (8, False), (7, False))
+    assert collect([8], jobs, answers, patience=5.0) == {8: False}
+    assert answers.qsize() == 1
+
+
+def test_a_job_that_still_waits_is_put_in_again_and_done_twice(
+    manager: QueueManager,
+) -> None:
+    jobs: Any = manager.jobs()
+    answers: Any = manager.answers()
+    jobs.put(7)
+    with pytest.raises(TimeoutError):
+        collect([7], jobs, answers, patience=0.01, rounds=2)
+    jobs.put(None)
+    do_jobs(manager_address(manager), KEY)
+    assert [answers.get(timeout=60) for _ in range(2)] == [(7, True)] * 2
+    assert answers.empty()
+
+
+def code_blocks() -> list[str]:
+    """Return what the page says to run on each machine."""
+    page = inspect.getdoc(queue_between_machines) or ""
+    blocks = page.split(".. code-block:: python\n\n")[1:]
+    return [
+        textwrap.dedent(re.split(r"\n(?=\S)", block)[0]) for block in blocks
+    ]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_lines_for_several_machines_work_over_loopback(
+    method: str, tmp_path: Path
+) -> None:
+    with socket.create_server(HERE) as free:
+        port = free.getsockname()[1]
+    shutil.copy(queue_between_machines.__file__, tmp_path / "queues.py")
+    (tmp_path / "key").write_bytes(KEY)
+    script = tmp_path / "server.py"
+    server_lines, worker_lines = (
+        block.replace("10.0.0.5", "127.0.0.1").replace("50000", str(port))
+        for block in code_blocks()
+    )
+    main_line = 'if __name__ == "__main__":\n'
+    assert main_line in server_lines
+    script.write_text(
+        "import multiprocessing\n"
+        + server_lines.replace(
+            main_line,
+            f"{main_line}    multiprocessing.set_start_method({method!r})\n",
+        )
+    )
+    path = os.pathsep.join([str(tmp_path), str(Path.cwd())])
+    environment = {**os.environ, "PYTHONPATH": path}
+    program: Any = partial(
+        subprocess.Popen,
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with program([sys.executable, script]) as server:
+        deadline = time.monotonic() + 60
+        while not listens(port):
+            assert time.monotonic() < deadline
+        with program([sys.executable, "-c", worker_lines]) as worker:
+            assert worker.communicate(timeout=60) == ("", None)
+        said, _ = server.communicate("\n", timeout=60)
+    assert (server.returncode, worker.returncode) == (0, 0)
+    assert said.startswith("{97: True, 100: False}\nPress Enter")
+
+
+def listens(port: int) -> bool:
+    """Tell whether somebody serves at *port*."""
+    try:
+        queues_at(("127.0.0.1", port), KEY).connect()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_no_numbers_need_no_answer() -> None:
