@@ -179,12 +179,15 @@ def address_of(scheduler: Any, folder: Path) -> str:
     """Wait until the scheduler has written its address, and return it."""
     file = folder / "scheduler.json"
     deadline = time.monotonic() + LIMIT
-    while not file.exists():
+    while True:
+        # it is there before all of it is written
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            text = file.read_text(encoding="utf-8")
+            return str(json.loads(text)["address"])
         if scheduler.poll() is not None or time.monotonic() > deadline:
             log = (folder / "log").read_text(encoding="utf-8")
             raise RuntimeError(f"the scheduler does not run:\n{log}")
         time.sleep(0.01)
-    return str(json.loads(file.read_text(encoding="utf-8"))["address"])
 
 
 @contextlib.contextmanager

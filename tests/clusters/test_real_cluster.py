@@ -161,6 +161,27 @@ def test_the_key_is_readable_by_its_owner_alone_and_new_each_time(
     assert len(keys) == 2
 
 
+class Writer:
+    """A scheduler that writes its file in pieces, one whenever it is asked."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.pieces = ["", '{"address": "tls:', '//127.0.0.1:1"}']
+
+    def poll(self) -> None:
+        """Write the next piece; it still runs."""
+        with self.file.open("a") as file:
+            file.write(self.pieces.pop(0))
+
+
+def test_an_address_that_is_not_written_to_its_end_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    scheduler = Writer(tmp_path / "scheduler.json")
+    assert address_of(scheduler, tmp_path) == "tls://127.0.0.1:1"
+    assert not scheduler.pieces
+
+
 def test_a_scheduler_that_does_not_start_is_an_error_with_its_log() -> None:
     text = r"^the scheduler does not run:\n(.|\n)*Scheduler failed to start\."
     with (
