@@ -130,7 +130,7 @@ def crossover_holds(rows: Rows) -> bool:
     chunks = [rows.line(f"{name}, large chunks") for name in names]
     threads = rows.line("ThreadPoolExecutor, one by one")
     return (
-        all(line[3] < 0.7 and line[30_000] > 1.4 for line in alone)
+        all(line[3] < 0.7 and line[30_000] > 1.1 for line in alone)
         and all(line[100] > 1.2 for line in chunks)
         and statistics.median(threads.values()) < 1.2
     )
@@ -141,7 +141,7 @@ def chunk_size_holds(rows: Rows) -> bool:
     lines = [rows.line(name) for name in ["Pool, fork", EXECUTORS[0]]]
     return all(
         line[1] < 0.7
-        and max(line[1000], line[2500], line[5000]) > 1.25
+        and max(line[1000], line[2500], line[5000]) > 1.15
         and line[20_000] < 1.25
         for line in lines
     )
