@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -128,7 +129,8 @@ with ray_at(None, 2) as ray:
     other = subprocess.Popen(command, stdout=subprocess.PIPE)
     found["pid"] = other.pid
     found["with an address"] = json.loads(other.communicate(timeout=100)[0])
-found["left"] = [one.pid for one in children if one.is_running()]
+_, alive = psutil.wait_procs(children, timeout=30)
+found["left"] = [one.pid for one in alive]
 print(json.dumps(found))
 '''
 
@@ -152,7 +154,11 @@ def started(
     try:
         with process:
             yield process
-            assert not alive_in_session(process.pid)
+            # A rank that was spawned may end after the one that spawned it.
+            deadline = time.monotonic() + 30
+            while alive_in_session(process.pid):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
     finally:
         for pid in alive_in_session(process.pid):
             with contextlib.suppress(ProcessLookupError):
