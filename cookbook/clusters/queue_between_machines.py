@@ -15,7 +15,7 @@ job in ``do_jobs``, and a file ``key``. Choose a port that the firewalls let
 through. On the machine with the address 10.0.0.5, run the lines that serve
 and ask:
 
-.. code-block:: python
+.. code-block:: text
 
    from pathlib import Path
    from queues import collect, put_all, queues_at
@@ -31,7 +31,7 @@ and ask:
 
 On each of the others, once for each of its cores:
 
-.. code-block:: python
+.. code-block:: text
 
    from pathlib import Path
    from queues import do_jobs

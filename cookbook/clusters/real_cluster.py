@@ -6,7 +6,7 @@ to those who have a certificate of the same authority. Make one with
 ``make_certificate``, and copy ``ca.pem``, ``cert.pem`` and ``key.pem`` to
 every host, that of your program too. Then type, on 10.0.0.5 and on 10.0.0.6:
 
-.. code-block:: sh
+.. code-block:: text
 
     tls="--tls-ca-file ca.pem --tls-cert cert.pem --tls-key key.pem"
     local="--dashboard-address 127.0.0.1:8787"

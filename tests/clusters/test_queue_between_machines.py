@@ -267,7 +267,7 @@ def test_a_job_that_still_waits_is_put_in_again_and_done_twice(
 def code_blocks() -> list[str]:
     """Return what the page says to run on each machine."""
     page = inspect.getdoc(queue_between_machines) or ""
-    blocks = page.split(".. code-block:: python\n\n")[1:]
+    blocks = page.split(".. code-block:: text\n\n")[1:]
     return [
         textwrap.dedent(re.split(r"\n(?=\S)", block)[0]) for block in blocks
     ]

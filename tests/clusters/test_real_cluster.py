@@ -287,7 +287,7 @@ def test_the_commands_of_the_page_start_workers_behind_nannies(
 
     make_certificate(tmp_path)
     text = inspect.getdoc(real_cluster) or ""
-    block = text.split(".. code-block:: sh")[1].split("``--nworkers``")[0]
+    block = text.split(".. code-block:: text")[1].split("``--nworkers``")[0]
     for typed, here in {
         "dask ": f"exec {sys.executable} -m dask ",
         "10.0.0.5": "127.0.0.1",
