@@ -76,7 +76,8 @@ If a job raises
     the error is raised again where its answer is read. Ray's is of the same
     type and also a ``RayTaskError``; the job does not run again unless
     *retry_exceptions* says so. An error that ends the main program of an MPI
-    job ends its ranks: ``application called MPI_Abort``.
+    job ends its ranks: ``application called MPI_Abort``. MPICH loses this
+    line now and then.
 
 If it takes too long
     ``ray.get(references, timeout=5)`` raises ``GetTimeoutError``, which is a

@@ -186,7 +186,9 @@ def test_what_the_profile_of_the_parent_holds_is_the_wait_for_the_answer(
             lambda: executor.submit(Path.read_text, gate).result()
         )
     helper.join()
-    assert calls(profile, "result") == 1
+    # From 3.12 the calls of the executor's own threads can get in between
+    # those of this one, and count as a call of it once more.
+    assert calls(profile, "result") >= 1
     assert calls(profile, "read_text") == 0
     assert calls(profile, "<method 'acquire' of '_thread.lock' objects>")
 
