@@ -1,7 +1,9 @@
 """What every test and every doctest is held to: it leaves nothing behind."""
 
 import gc
+import itertools
 import signal
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,10 @@ settings.load_profile("book")
 
 RECIPES = Path(__file__).with_name("cookbook")
 GRACE = 10.0  # seconds that an ended thread or process gets to be gone
+# Without the GIL a collection goes through what is frozen, too.
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+TESTS_TO_A_COLLECTION = 50 if FREE_THREADED else 1
+TESTS_DONE = itertools.count(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,9 +40,12 @@ def nothing_left_behind() -> Iterator[None]:
     """Fail the test if a thread, process, task, block or file stays."""
     with no_leaks(grace=GRACE):
         yield
-    # What is left is the run's own, such as its reports. If each collection
-    # went through that again, the later half of a run would do little else.
-    gc.freeze()
+    if next(TESTS_DONE) % TESTS_TO_A_COLLECTION == 0:
+        gc.collect()
+        # What is left is the run's own, such as its reports. If each
+        # collection went through that again, the later half of a run would
+        # do little else.
+        gc.freeze()
 
 
 def pytest_configure() -> None:

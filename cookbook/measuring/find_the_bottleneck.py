@@ -44,8 +44,8 @@ Prefer instead
 Pitfalls
     - Threads: up to 3.11 cProfile sees only the thread that enables it, and
       each thread can have its own. From 3.12 it sees all threads, but keeps
-      one call stack for all: callers and times are wrong as soon as two
-      threads take turns. On 3.13 without the GIL it may even crash the
+      one call stack for all: counts, callers and times are wrong as soon as
+      two threads take turns. On 3.13 without the GIL it may even crash the
       interpreter (observed on 3.13.15). Sample instead.
     - From 3.12 only one profiler runs in a process. A second one raises
       ``ValueError: Another profiling tool is already active``, in later

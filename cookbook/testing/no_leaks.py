@@ -183,6 +183,12 @@ def present() -> Found:
     return {key: words for look in LOOKS for key, words in look().items()}
 
 
+def left_since(before: Found) -> list[str]:
+    """Return the words for what is present and was not before."""
+    found = present().items()
+    return sorted(words for key, words in found if key not in before)
+
+
 @contextmanager
 def no_leaks(grace: float = 10.0) -> Iterator[None]:
     """Fail if the block leaves a thread, process, task or file behind.
@@ -202,13 +208,9 @@ def no_leaks(grace: float = 10.0) -> Iterator[None]:
     before = present()
     yield
     deadline = time.monotonic() + grace
-    while True:
+    while left_since(before):
         gc.collect()  # closes what nobody holds
-        found = present().items()
-        left = sorted(words for key, words in found if key not in before)
-        if not left:
-            return
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= deadline and (left := left_since(before)):
             raise AssertionError(f"left behind: {', '.join(left)}")
         time.sleep(0.01)
 

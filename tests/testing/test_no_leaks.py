@@ -274,7 +274,7 @@ def test_a_block_that_another_program_has_mapped_is_not_counted() -> None:
     assert ended == "unlinked\n"
 
 
-def test_a_file_that_nobody_holds_is_closed_before_it_is_looked_for(
+def test_a_file_that_nobody_holds_is_closed_and_not_counted(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "file"
