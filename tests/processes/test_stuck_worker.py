@@ -85,7 +85,9 @@ def test_a_result_in_time_is_returned_and_the_process_ends_by_itself(
     method: str, started: list[BaseProcess]
 ) -> None:
     context = multiprocessing.get_context(method)
-    found = call_with_timeout(is_prime, 97, timeout=60, context=context)
+    found = call_with_timeout(
+        is_prime, 97, timeout=60, grace=60, context=context
+    )
     assert found is True
     assert [process.exitcode for process in started] == [0]
 
@@ -97,7 +99,9 @@ def test_when_the_time_is_up_the_process_has_ended(
     context = multiprocessing.get_context(method)
     text = r"^no result in 0\.1 seconds$"
     with pytest.raises(TimeoutError, match=text):
-        call_with_timeout(is_prime, ENDLESS, timeout=0.1, context=context)
+        call_with_timeout(
+            is_prime, ENDLESS, timeout=0.1, grace=60, context=context
+        )
     codes = [process.exitcode for process in started]
     assert codes == [-signal.SIGTERM]
 
@@ -290,7 +294,9 @@ def test_ctrl_c_ends_the_process(
     monkeypatch.setattr(multiprocessing.connection, "wait", press)
     context = multiprocessing.get_context(method)
     with pytest.raises(KeyboardInterrupt):
-        call_with_timeout(is_prime, ENDLESS, timeout=60, context=context)
+        call_with_timeout(
+            is_prime, ENDLESS, timeout=60, grace=60, context=context
+        )
     assert [process.exitcode for process in started] == [-signal.SIGTERM]
 
 
