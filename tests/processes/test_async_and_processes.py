@@ -251,12 +251,17 @@ class Unreadable:
 def test_a_message_that_cannot_be_read_is_raised_and_the_worker_killed() -> (
     None
 ):
+    pids: list[int] = []
+
     def job(link: Connection) -> None:
+        link.send(os.getpid())
         link.send(Unreadable())
         time.sleep(60)
 
     with pytest.raises(ValueError, match="'eight'"):
-        asyncio.run(listen_forked(job, print))
+        asyncio.run(listen_forked(job, pids.append))
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pids[0], 0)  # it was waited for
 
 
 def test_a_job_that_cannot_be_sent_is_raised_and_leaves_no_pipe() -> None:
