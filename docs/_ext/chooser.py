@@ -79,12 +79,12 @@ class ChooserDirective(SphinxDirective):
 
     def row(self, texts: list[str], more: int = 0) -> nodes.row:
         """Return a row; the last cell spans *more* columns."""
-        row = nodes.row()
-        for text in texts:
-            row += nodes.entry("", *self.parse_text_to_nodes(text))
+        entries = [
+            nodes.entry("", *self.parse_text_to_nodes(text)) for text in texts
+        ]
         if more:
-            row[-1]["morecols"] = more
-        return row
+            entries[-1]["morecols"] = more
+        return nodes.row("", *entries)
 
 
 def label(chooser: choices.Choices, row: choices.Row) -> str:

@@ -10,12 +10,14 @@ when its text has changed, so that Sphinx reads again only what is new.
 import ast
 import re
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import charts
 import drawing
 import figures
+import names
 import schedules
 import sources
 from docutils import nodes
@@ -27,7 +29,14 @@ from sphinx.util.typing import ExtensionMetadata
 
 from cookbook import catalogue, forms
 
-LISTS = ("chapters", "error-messages", "measurements")
+LISTS = (
+    "chapters",
+    "error-messages",
+    "measurements",
+    "names",
+    "traps",
+    "versions",
+)
 DESCRIPTIONS = {  # of the pages that Sphinx makes up itself
     "genindex": "Every name, term and error message of the book, in order.",
     "search": "Search the book for a task, a word or an error message.",
@@ -95,9 +104,16 @@ def render(templates: Path) -> Iterator[tuple[str, str]]:
         parts["vocabulary"] = "".join(words)
         page = renderer.render("chapter.rst.jinja", parts)
         yield f"{chapter.name}/index.rst", page
+    changes = (templates.parent / "versions.toml").read_text("utf-8")
+    inventory = templates.parent / "_inventory" / "python.inv"
+    known = names.documented(inventory)
     whole = {
         "chapters": chapters,
+        "changes": tomllib.loads(changes)["changes"],
         "messages": messages(recipes),
+        "names": names.index(recipes, known),
+        "roles": known,
+        "traps": traps,
         "figures": measured,
         "stale": stale,
     }
@@ -142,6 +158,21 @@ def warnings(source: str) -> list[tuple[str, str]]:
         for node in ast.parse(source).body
         if isinstance(node, DEFINITIONS)
         for match in WARNING.finditer(f"{ast.get_docstring(node) or ''}\n")
+    ]
+
+
+def traps(recipe: catalogue.Recipe) -> list[tuple[str, str]]:
+    """Return the names of a recipe's traps, and why each is one."""
+    if not has_trap(recipe):
+        return []
+    if found := warnings(recipe.source):
+        return [(name, first_sentence(text)) for name, text in found]
+    return [
+        (node.name, first_sentence(ast.get_docstring(node) or ""))
+        for node in ast.parse(recipe.source).body
+        if isinstance(node, DEFINITIONS)
+        and node.name.lower().startswith("broken")
+        and node.name != "broken_main"
     ]
 
 

@@ -28,6 +28,9 @@ KINDS = (
     "choosing.html",
     "errors.html",
     "measured.html",
+    "versions.html",
+    "names.html",
+    "traps.html",
     "tested.html",
     "genindex.html",
 )
