@@ -14,9 +14,10 @@ loop runs the other tasks meanwhile.
 :told by: ruff ASYNC251
 :search: asyncio with a blocking library, use requests in asyncio, time.sleep
     in async def, to_thread, asyncio.to_thread vs run_in_executor, call sync
-    from async, event loop blocked, asyncify, sync_to_async, FastAPI runs
-    calls in serial, async def endpoint blocks, ASYNC251,
-    "SynchronousOnlyOperation: You cannot call this from an async context"
+    from async, sync function in async code, event loop blocked, asyncify,
+    sync_to_async, FastAPI runs calls in serial, async def endpoint blocks,
+    ASYNC251, "SynchronousOnlyOperation: You cannot call this from an async
+    context"
 
 Use this when
     a library has no asynchronous version and its calls wait for something

@@ -11,10 +11,10 @@ request: the second server is asked only if the first has not answered by then.
 :since: 3.11
 :trap: every build
 :search: first completed, FIRST_COMPLETED, asyncio.wait, race several
-    coroutines, fastest mirror, hedged request, happy eyeballs, staggered race,
-    cancel the others, first successful result, any, Promise.any, Promise.race,
-    "TypeError: Passing coroutines is forbidden, use tasks explicitly.",
-    "ValueError: Set of Tasks/Futures is empty."
+    coroutines, fastest mirror, first task wins, hedged request, happy
+    eyeballs, staggered race, cancel the others, first successful result, any,
+    Promise.any, Promise.race, "TypeError: Passing coroutines is forbidden, use
+    tasks explicitly.", "ValueError: Set of Tasks/Futures is empty."
 
 Use this when
     any one of several answers will do, and the sooner the better.

@@ -14,9 +14,10 @@ is under way, and cancel what has not ended by a deadline.
 :search: graceful shutdown, SIGTERM, SIGINT, signal handler in asyncio,
     add_signal_handler on Windows, NotImplementedError add_signal_handler,
     catch Ctrl-C, docker stop takes 10 seconds, terminationGracePeriodSeconds,
-    drain connections, finally is not executed on SIGTERM, exit code 143,
-    "RuntimeError: Event loop stopped before Future completed.",
-    "signal only works in main thread of the main interpreter"
+    drain connections, wait for running tasks to finish before shutting down,
+    finally is not executed on SIGTERM, exit code 143, "RuntimeError: Event
+    loop stopped before Future completed.", "signal only works in main thread
+    of the main interpreter"
 
 Use this when
     a service has requests or jobs under way that must not be lost when it is

@@ -11,10 +11,10 @@ others and waits until they have ended.
 :level: first steps
 :since: 3.11
 :trap: every build
-:search: gather, TaskGroup, create_task, ensure_future vs create_task vs
-    await, await several coroutines at once, run coroutines concurrently,
-    async requests one after another, await in a for loop, async list
-    comprehension is slow, gather exception other tasks continue, except*,
+:search: gather, TaskGroup, create_task, ensure_future vs create_task vs await,
+    wait for all tasks, await several coroutines at once, run coroutines
+    concurrently, async requests one after another, await in a for loop, async
+    list comprehension is slow, gather exception other tasks continue, except*,
     "ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)",
     "unhandled errors in a TaskGroup"
 

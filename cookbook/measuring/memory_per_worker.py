@@ -17,10 +17,10 @@ references.
 :since: 3.11
 :trap: every build, with fork
 :search: multiprocessing memory usage each process, workers use too much
-    memory, memory per worker, RSS, PSS, USS, shared memory counted twice,
-    copy-on-write, smaps_rollup, memory of fork and spawn, gc.freeze, psutil,
-    memory of a thread, how many processes fit, out of memory, OOM,
-    "the worker ended with exit code -9"
+    memory, memory per worker, RAM per process, RSS, PSS, USS, shared memory
+    counted twice, copy-on-write, smaps_rollup, memory of fork and spawn,
+    gc.freeze, psutil, memory of a thread, how many processes fit, out of
+    memory, OOM, "the worker ended with exit code -9"
 
 Use this when
     you decide how many workers fit, or which start method. With

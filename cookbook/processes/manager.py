@@ -15,14 +15,13 @@ on an item reads in one call and writes in another, so it needs the lock too.
 :since: 3.11
 :trap: every build, every start method
 :search: multiprocessing Manager, manager dict, manager list, DictProxy,
-    ListProxy, share dict between processes, share list between processes,
-    manager dict nested list not updated, append on manager dict does nothing,
-    nested proxy, ForkAwareLocal object has no attribute connection manager,
-    BaseProxy, manager shut down,
-    "AttributeError: 'ForkAwareLocal' object has no attribute 'connection'",
-    "FileNotFoundError: [Errno 2] No such file or directory",
-    "ConnectionRefusedError: [Errno 111] Connection refused",
-    "BrokenPipeError: [Errno 32] Broken pipe", "EOFError",
+    ListProxy, share dict between processes, shared dictionary, share list
+    between processes, manager dict nested list not updated, append on manager
+    dict does nothing, nested proxy, ForkAwareLocal object has no attribute
+    connection manager, BaseProxy, manager shut down, "AttributeError:
+    'ForkAwareLocal' object has no attribute 'connection'", "FileNotFoundError:
+    [Errno 2] No such file or directory", "ConnectionRefusedError: [Errno 111]
+    Connection refused", "BrokenPipeError: [Errno 32] Broken pipe", "EOFError",
     "OSError: AF_UNIX path too long"
 
 Use this when

@@ -12,12 +12,12 @@ does not matter where in the job that happens.
 :level: everyday
 :since: 3.11
 :trap: every build, every start method
-:search: kill a process after a timeout, ProcessPoolExecutor timeout, hung
-    worker, stuck worker, job hangs, kill a future, stop a running future,
-    function timeout, Process.terminate, Process.kill, join timeout,
-    terminate_workers, kill_workers, pool.get timeout, exit code -15,
-    TimeoutError but still running, endless loop, regular expression hangs,
-    "multiprocessing.context.TimeoutError"
+:search: timeout for a job in a process pool, kill a process after a timeout,
+    ProcessPoolExecutor timeout, hung worker, stuck worker, job hangs, kill a
+    future, stop a running future, function timeout, Process.terminate,
+    Process.kill, join timeout, terminate_workers, kill_workers, pool.get
+    timeout, exit code -15, TimeoutError but still running, endless loop,
+    regular expression hangs, "multiprocessing.context.TimeoutError"
 
 Use this when
     a job may run for ever and cannot be asked to stop: a loop in C code, a

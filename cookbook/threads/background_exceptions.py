@@ -11,11 +11,11 @@ callback report each error as it happens. Plain threads have a hook for it.
 :since: 3.11
 :trap: every build
 :search: exception swallowed, silent failure, ThreadPoolExecutor swallows
-    exceptions, submit without result, exception lost, fire and forget, log
-    exceptions of threads, fail fast, FIRST_EXCEPTION, add_done_callback,
-    cancel remaining futures, cancel_futures, threading.excepthook, no
-    traceback, "ExceptionGroup: jobs failed (1 sub-exception)",
-    "exception calling callback"
+    exceptions, submit without result, exception lost, fire and forget, run a
+    function in the background, log exceptions of threads, fail fast,
+    FIRST_EXCEPTION, add_done_callback, cancel remaining futures,
+    cancel_futures, threading.excepthook, no traceback, "ExceptionGroup: jobs
+    failed (1 sub-exception)", "exception calling callback"
 
 Use this when
     jobs run for what they do, not for what they return: :func:`run_all` when

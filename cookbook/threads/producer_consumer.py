@@ -13,12 +13,12 @@ call ``shutdown()``, which tells them all.
 :trap: every build
 :told by: :mod:`cookbook.testing.every_interleaving`, which finds that a
     consumer waits for ever on every schedule
-:search: producer-consumer, bounded buffer, work queue, back-pressure,
-    sentinel, poison pill, queue memory grows, queue.join hangs, consumer
-    thread never ends, queue.get blocks for ever, get_nowait, maxsize,
-    "queue.ShutDown", "queue.Empty", "queue.Full",
-    "ValueError: task_done() called too many times",
-    "AttributeError: 'Queue' object has no attribute 'shutdown'"
+:search: producer-consumer, bounded buffer, work queue, worker threads with a
+    queue, back-pressure, sentinel, poison pill, queue memory grows, queue.join
+    hangs, consumer thread never ends, queue.get blocks for ever, get_nowait,
+    maxsize, "queue.ShutDown", "queue.Empty", "queue.Full", "ValueError:
+    task_done() called too many times", "AttributeError: 'Queue' object has no
+    attribute 'shutdown'"
 
 Use this when
     items come one after another, from a file, a socket or a generator, and

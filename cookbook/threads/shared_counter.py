@@ -10,8 +10,9 @@ nothing in Python promises that.
 :level: first steps
 :since: 3.11
 :trap: every build
-:search: race condition, lost update, thread-safe counter, lock, mutex, atomic
-    increment, read-modify-write, += in threads, critical section
+:search: race condition, lost update, thread-safe counter, lock, mutex,
+    synchronized, atomic increment, read-modify-write, += in threads, critical
+    section
 
 Use this when
     several threads change one object, and the change depends on its old

@@ -15,9 +15,10 @@ either waits, then returns the value or raises the error where you ask.
 :search: return value from thread, return value of a thread, get result from
     thread, join returns None, exception in a thread, catch thread exception in
     the caller, future.result, threading.excepthook, is_alive, join with
-    timeout, what is join for, "Exception in thread Thread-1 (f):",
-    "RuntimeError: cannot join thread before it is started",
-    "PytestUnhandledThreadExceptionWarning: Exception in thread"
+    timeout, what is join for, wait for all threads, wait until threads are
+    done, "Exception in thread Thread-1 (f):", "RuntimeError: cannot join
+    thread before it is started", "PytestUnhandledThreadExceptionWarning:
+    Exception in thread"
 
 Use this when
     a function runs in a thread and you need what it returns, or must know

@@ -34,50 +34,6 @@ KINDS = (
     "tested.html",
     "genindex.html",
 )
-QUERIES = {
-    "race condition": "threads/shared_counter",
-    "lost update": "threads/shared_counter",
-    "deadlock": "deadlocks/lock_ordering",
-    "livelock": "deadlocks/livelock_and_starvation",
-    "thread pool": "threads/thread_pool",
-    "is_prime": "primes",
-    "time.sleep in async": "coroutines/blocking_call",
-    "BrokenProcessPool": "processes/dead_worker",
-    "RemoteTraceback": "processes/worker_exceptions",
-    "starmap": "processes/several_arguments",
-    "imap_unordered": "processes/results_as_they_come",
-    "chunksize": "processes/chunk_size",
-    "maxtasksperchild": "processes/recycle_workers",
-    "tqdm": "processes/progress_bar",
-    "daemonic processes are not allowed to have children": (
-        "processes/nested_pools"
-    ),
-    "pool objects cannot be passed between processes": "processes/pickling",
-    "AF_UNIX path too long": "processes/queues_and_pipes",
-    "SemLock created in a fork context": "processes/shared_counter_processes",
-    "leaked shared_memory objects to clean up": "processes/shared_memory",
-    "ForkAwareLocal": "processes/manager",
-    "zombie": "processes/orphans",
-    "max_workers must be <= 61": "processes/how_many_workers",
-    "OMP_NUM_THREADS": "processes/oversubscription",
-    "QueueHandler": "processes/logging_from_workers",
-    "InterpreterPoolExecutor": "parallel_threads/interpreter_pool",
-    "NotShareableError": "parallel_threads/interpreter_queues",
-    "_is_gil_enabled": "parallel_threads/is_the_gil_on",
-    "kill a thread": "threads/stop_a_thread",
-    "return value from thread": "threads/thread_results",
-    "signal only works in main thread": "threads/ctrl_c_threads",
-    "SQLite objects created in a thread": "threads/objects_bound_to_a_thread",
-    "Semaphore released too many times": "threads/limit_concurrency",
-    "BrokenBarrierError": "threads/barrier",
-    "contextvar in a thread": "coroutines/context_variables",
-    "dining philosophers": "deadlocks/dining_philosophers",
-    "attach debugger to running process": "deadlocks/find_where_it_hangs",
-    "pytest thread leak": "testing/no_leaks",
-    "Can't pickle local object": "processes/pickling",
-    "An attempt has been made to start a new process before the current "
-    "process has finished its bootstrapping phase": "processes/main_guard",
-}
 LOOK = """() => {
   const all = query => [...document.querySelectorAll(query)];
   const resolved = value => new URL(value, document.baseURI).href;
@@ -435,15 +391,6 @@ def test_without_javascript_the_search_page_says_where_to_look(
 
 
 # The search
-
-
-@pytest.mark.parametrize("query", QUERIES)
-def test_the_search_shows_the_right_recipe_first(
-    query: str, site: Site
-) -> None:
-    with site.page("search.html") as page:
-        search_for(page, query)
-        assert first_result(page) == f"recipes/{QUERIES[query]}.html"
 
 
 def test_the_search_works_from_a_file(site: Site) -> None:
