@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_autodoc_typehints",
     "chooser",
+    "glossary",
     "recipes",
     "references",
 ]

@@ -20,6 +20,7 @@ import figures
 import names
 import schedules
 import sources
+import terms
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -32,6 +33,7 @@ from cookbook import catalogue, forms
 LISTS = (
     "chapters",
     "error-messages",
+    "glossary-terms",
     "measurements",
     "names",
     "traps",
@@ -112,7 +114,12 @@ def render(templates: Path) -> Iterator[tuple[str, str]]:
         "changes": tomllib.loads(changes)["changes"],
         "messages": messages(recipes),
         "names": names.index(recipes, known),
+        "parts": [
+            *((one.title, one.recipes) for one in chapters),
+            (recipes[0].title, recipes[:1]),
+        ],
         "roles": known,
+        "terms": terms.load(templates.parent / "glossary.toml", chapters),
         "traps": traps,
         "figures": measured,
         "stale": stale,

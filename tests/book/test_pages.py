@@ -31,6 +31,7 @@ KINDS = (
     "versions.html",
     "names.html",
     "traps.html",
+    "glossary.html",
     "tested.html",
     "genindex.html",
 )
