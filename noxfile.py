@@ -213,7 +213,7 @@ def serve(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS, default=False)
 def record(session: nox.Session) -> None:
-    """Record what the tests find when they explore every schedule."""
+    """Record what the tests find: schedules, and the words of errors."""
     install(session, "tests")
     session.run("python", "-m", "pytest", "--record", *session.posargs)
 

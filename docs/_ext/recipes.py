@@ -16,6 +16,7 @@ from pathlib import Path
 
 import charts
 import drawing
+import errors
 import figures
 import names
 import schedules
@@ -109,10 +110,13 @@ def render(templates: Path) -> Iterator[tuple[str, str]]:
     changes = (templates.parent / "versions.toml").read_text("utf-8")
     inventory = templates.parent / "_inventory" / "python.inv"
     known = names.documented(inventory)
+    indexed = errors.load(sources.ROOT / "docs")
     whole = {
         "chapters": chapters,
         "changes": tomllib.loads(changes)["changes"],
-        "messages": messages(recipes),
+        "indexed": indexed,
+        "pythons": errors.pythons(sources.ROOT / "docs"),
+        "messages": messages(recipes, indexed),
         "names": names.index(recipes, known),
         "parts": [
             *((one.title, one.recipes) for one in chapters),
@@ -200,15 +204,22 @@ def search_words(recipe: catalogue.Recipe) -> list[str]:
 
 
 def messages(
-    recipes: list[catalogue.Recipe],
+    recipes: list[catalogue.Recipe], parts: list[errors.Part]
 ) -> list[tuple[str, catalogue.Recipe]]:
-    """Return the literal error messages and the recipes that they lead to."""
+    """Return the messages that recipes name and *parts* do not hold."""
+    known = [
+        words.lower()
+        for part in parts
+        for entry in part.entries
+        for words in entry.messages
+    ]
     return sorted(
         (
-            (value.strip('"'), recipe)
+            (message, recipe)
             for recipe in recipes
             for value in recipe.values("search")
-            if value.startswith('"')
+            if value.startswith('"') and " " in (message := value.strip('"'))
+            if not any(message.lower() in words for words in known)
         ),
         key=lambda found: (found[0].lower(), found[1].name),
     )
@@ -216,9 +227,12 @@ def messages(
 
 def first_sentence(text: str) -> str:
     """Return the first sentence of *text*, its markup taken off."""
-    paragraph = " ".join(text.partition("\n\n")[0].split())
-    plain = re.sub(r":[\w:]+:(?=`)|[`*]", "", paragraph)
-    return re.split(r"(?<=[.!?]) ", plain)[0]
+    return re.split(r"(?<=[.!?]) ", plain(text.partition("\n\n")[0]))[0]
+
+
+def plain(text: str) -> str:
+    """Return *text* on one line, its markup taken off."""
+    return re.sub(r":[\w:]+:(?=`)|[`*]", "", " ".join(text.split()))
 
 
 def link_modules(text: str) -> str:

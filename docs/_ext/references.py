@@ -7,22 +7,25 @@
 ``.. chapters::``, ``.. error-messages::`` and ``.. measurements::``
     show a list that ``recipes.py`` has written.
 ``.. found-by::``
-    leads from each phrase in it, one a line, to the page it is on.
+    leads from each phrase in it, one a line, to the page it is on; with the
+    option ``to``, to that anchor of it.
 
 A recipe or a test that does not exist is a warning.
 """
 
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import recipes
 import sources
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import ReferenceRole, SphinxDirective
-from sphinx.util.typing import ExtensionMetadata
+from sphinx.util.typing import ExtensionMetadata, OptionSpec
 
 from cookbook import catalogue
 
@@ -111,11 +114,13 @@ class FoundByDirective(SphinxDirective):
     """Phrases that the page is found by, in the search and in the index."""
 
     has_content = True
+    option_spec: ClassVar[OptionSpec] = {"to": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
-        """Return entries that lead to the top of the page."""
+        """Return entries that lead to the top of the page, or to an anchor."""
+        anchor = self.options.get("to", "")
         entries = [
-            ("single", phrase.replace(";", ","), "", "main", None)
+            ("single", phrase.replace(";", ","), anchor, "main", None)
             for phrase in self.content
         ]
         return [addnodes.index(entries=entries)]

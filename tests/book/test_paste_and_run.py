@@ -16,7 +16,12 @@ from tests.book.browser import missing, pages, pres
 
 BlocksOf = Callable[[str], list[Block]]
 
-WITH_CODE = [address for address in pages() if pres(address)]
+WITH_CODE = [
+    address
+    for address in pages()
+    if pres(address)
+    and address != "errors.html"  # tests/test_errors.py runs what it shows
+]
 # tests/clusters pastes and runs what needs an engine
 BARE = [
     address
