@@ -21,6 +21,7 @@ extensions = [
     "sphinx_autodoc_typehints",
     "chooser",
     "glossary",
+    "messages",
     "recipes",
     "references",
 ]
