@@ -8,7 +8,7 @@ import ast
 import difflib
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parent
@@ -59,11 +59,9 @@ class Recipe:
         """The module's text."""
         return self.path.read_text(encoding="utf-8")
 
-    @cached_property
+    @property
     def _parts(self) -> tuple[str, str, dict[str, str], str]:
-        return _split_docstring(
-            ast.get_docstring(ast.parse(self.source)) or ""
-        )
+        return _parts_of(self.source)
 
     @property
     def title(self) -> str:
@@ -223,6 +221,12 @@ def _all_of(path: Path) -> ast.expr:
             ):
                 return value
     raise ValueError(f"{path} has no __all__")
+
+
+@cache
+def _parts_of(source: str) -> tuple[str, str, dict[str, str], str]:
+    """Return the parts of a module's docstring."""
+    return _split_docstring(ast.get_docstring(ast.parse(source)) or "")
 
 
 def _split_docstring(text: str) -> tuple[str, str, dict[str, str], str]:

@@ -12,12 +12,14 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import charts
 import drawing
 import errors
 import figures
+import memory
 import names
 import schedules
 import sources
@@ -41,6 +43,7 @@ LISTS = (
     "versions",
 )
 DESCRIPTIONS = {  # of the pages that Sphinx makes up itself
+    "404": "There is no page at this address; where to look instead.",
     "genindex": "Every name, term and error message of the book, in order.",
     "search": "Search the book for a task, a word or an error message.",
 }
@@ -63,8 +66,12 @@ WARNING = re.compile(r"^Warning:\n((?:[ ].*\n|\n)+)", re.MULTILINE)
 
 def write_pages(app: Sphinx) -> None:
     """Write what has changed below ``docs/recipes/``; delete what is stale."""
-    folder = Path(app.srcdir, "recipes")
-    files = dict(render(Path(app.srcdir, "_templates")))
+    docs = Path(app.srcdir)
+    folder = docs / "recipes"
+    rendered = Path(app.doctreedir, "rendered.json")
+    known = memory.Memory(rendered, memory.shared(docs))
+    files = dict(render(docs / "_templates", known))
+    known.save()
     for name, text in files.items():
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -75,8 +82,13 @@ def write_pages(app: Sphinx) -> None:
             path.unlink()
 
 
-def render(templates: Path) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of each file below ``docs/recipes/``."""
+def render(templates: Path, known: memory.Memory) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each file below ``docs/recipes/``.
+
+    Args:
+        templates: The folder of the templates.
+        known: What was rendered last time.
+    """
     renderer = ReSTRenderer([templates])
     renderer.env.trim_blocks = renderer.env.lstrip_blocks = True
     renderer.env.filters |= {
@@ -92,15 +104,8 @@ def render(templates: Path) -> Iterator[tuple[str, str]]:
     chapters = [one for one in catalogue.chapters() if one.recipes]
     recipes = catalogue.recipes()
     for recipe in recipes:
-        try:
-            parts = anatomy(recipe, measured, stale)
-        except (SyntaxError, ValueError) as error:
-            raise ExtensionError(f"{recipe.path}: {error}") from error
-        page = renderer.render("recipe.rst.jinja", parts)
-        yield f"{recipe.address}.rst", page
-        yield f"{recipe.address}.py", str(parts["program"])
-        if has_trap(recipe):
-            yield f"{recipe.address}_trap.py", str(parts["trap"])
+        make = partial(files_of, recipe, renderer, measured, stale)
+        yield from known.files(recipe, make).items()
     for chapter in chapters:
         text, *words = TERM.split(chapter.introduction, maxsplit=1)
         parts = {"chapter": chapter, "introduction": text}
@@ -130,6 +135,30 @@ def render(templates: Path) -> Iterator[tuple[str, str]]:
     }
     for name in LISTS:
         yield f"{name}.txt", renderer.render(f"{name}.rst.jinja", whole)
+
+
+def files_of(
+    recipe: catalogue.Recipe,
+    renderer: ReSTRenderer,
+    measured: figures.Figures | None,
+    stale: list[str],
+) -> memory.Files:
+    """Return the page of *recipe* and its programs.
+
+    Raises:
+        ExtensionError: If a program cannot be cut out of the module.
+    """
+    try:
+        parts = anatomy(recipe, measured, stale)
+    except (SyntaxError, ValueError) as error:
+        raise ExtensionError(f"{recipe.path}: {error}") from error
+    files = {
+        f"{recipe.address}.rst": renderer.render("recipe.rst.jinja", parts),
+        f"{recipe.address}.py": str(parts["program"]),
+    }
+    if has_trap(recipe):
+        files[f"{recipe.address}_trap.py"] = str(parts["trap"])
+    return files
 
 
 def anatomy(
@@ -292,7 +321,7 @@ def adapt_page(
         if isinstance(html := context.get(part), str):
             context[part] = html.replace(old, new)
     if page in DESCRIPTIONS:
-        tag = f'<meta name="description" content="{DESCRIPTIONS[page]}">'
+        tag = f'<meta name="description" content="{DESCRIPTIONS[page]}" />'
         context["metatags"] = f"{context.get('metatags', '')}{tag}"
     if path := source_of(app, page):
         view, edit = sources.address(path), sources.address(path, "edit")
