@@ -22,6 +22,8 @@ extensions = [
     "chooser",
     "glossary",
     "messages",
+    "ebook",
+    "formats",
     "recipes",
     "references",
 ]
@@ -57,10 +59,22 @@ html_title = project
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
-html_js_files = [("copy.js", {"defer": "defer"})]
+html_js_files = [
+    ("copy.js", {"defer": "defer"}),
+    ("keys.js", {"defer": "defer"}),
+]
 html_search_scorer = str(ROOT / "docs" / "_static" / "scorer.js")
 html_copy_source = False
 html_domain_indices = False
+
+epub_basename = META["name"]
+epub_identifier = epub_uid = META["name"]  # for new readers and for old
+epub_description = META["description"]
+epub_contributor = author
+epub_tocscope = "includehidden"  # the chapters are in a hidden toctree
+epub_show_urls = "no"  # links can be followed; their addresses are long
+epub_css_files = ["ebook.css", "custom.css"]
+
 html_theme_options = {
     "light_css_variables": {
         "color-api-name": "#0b6b4f",
