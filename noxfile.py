@@ -233,6 +233,14 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def publish(session: nox.Session) -> None:
+    """Note the addresses of this book: a later one must keep them."""
+    install(session, "docs", "browser")
+    build_book(session, "-q")
+    session.run("python", "-m", "tests.book.addresses")
+
+
+@nox.session(default=False)
 def picture(session: nox.Session) -> None:
     """Take the README's picture of a page again."""
     install(session, "docs", "browser")

@@ -5,6 +5,7 @@ first of ``chromium``, ``chromium-browser`` and ``google-chrome`` on PATH. The
 book is in ``docs/_build/html``, or in the folder that ``BOOK`` names.
 """
 
+import json
 import os
 import shutil
 import threading
@@ -193,7 +194,7 @@ def pres(address: str) -> int:
 
 
 def pages() -> list[str]:
-    """Return the address of every page of the book.
+    """Return the address of every page of the book that has not moved.
 
     Raises:
         UsageError: If the book is not built.
@@ -203,4 +204,5 @@ def pages() -> list[str]:
             f"there is no book in {BOOK}: build it first, with `nox -s book`"
         )
     found = (path.relative_to(BOOK) for path in BOOK.rglob("*.html"))
-    return sorted(path.as_posix() for path in found)
+    moved = json.loads((ROOT / "docs/moved.json").read_text(encoding="utf-8"))
+    return sorted({path.as_posix() for path in found} - {*moved})

@@ -178,6 +178,46 @@ def test_a_book_of_text_alone_holds_the_tables_of_the_charts(
     assert "svg" not in text
 
 
+def test_what_has_moved_is_found_at_its_old_address(checkout: Path) -> None:
+    table = {
+        "old/page.html": "measured.html",
+        "measured.html#old": "measured.html#what-was-measured",
+    }
+    path = checkout / "docs" / "moved.json"
+    with replaced(path, json.dumps(table)):
+        build(checkout, "moved", *ALONE)
+    book = checkout / "moved"
+    page = (book / "old" / "page.html").read_text(encoding="utf-8")
+    assert '<a href="../measured.html">' in page
+    assert 'content="0; url=../measured.html"' in page
+    page = (book / "measured.html").read_text(encoding="utf-8")
+    assert '<section id="what-was-measured"><span id="old"></span>' in (
+        page.replace("\n", "")
+    )
+
+
+def test_an_anchor_that_is_said_to_be_on_another_page_fails_the_build(
+    checkout: Path,
+) -> None:
+    path = checkout / "docs" / "moved.json"
+    with (
+        replaced(path, json.dumps({"measured.html#old": "index.html"})),
+        pytest.raises(AssertionError, match=r"#old can only move on its page"),
+    ):
+        build(checkout, "lost", *ALONE)
+
+
+@pytest.mark.parametrize(
+    ("host", "base"), [("", "/"), ("https://example.org/book/", "/book/")]
+)
+def test_the_page_for_what_is_not_there_knows_where_the_book_is(
+    host: str, base: str, checkout: Path
+) -> None:
+    build(checkout, "hosted", "-D", f"html_baseurl={host}", *ALONE)
+    page = (checkout / "hosted" / "404.html").read_text(encoding="utf-8")
+    assert f'<base href="{base}">' in page
+
+
 @contextmanager
 def replaced(path: Path, text: str) -> Iterator[None]:
     """Let a file hold *text* until the block is left."""

@@ -33,7 +33,9 @@ KINDS = (
     "traps.html",
     "glossary.html",
     "tested.html",
+    "formats.html",
     "genindex.html",
+    "404.html",
 )
 LOOK = """() => {
   const all = query => [...document.querySelectorAll(query)];
