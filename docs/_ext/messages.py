@@ -28,7 +28,6 @@ def add_messages(
     del template, context, doctree
     if page not in PAGES:
         return
-    app.add_css_file("messages.css")
     if app.builder.name != "epub":  # in which nothing can be typed
         if page == "search":
             found = json.dumps(known(Path(app.srcdir)), ensure_ascii=False)

@@ -114,7 +114,7 @@ def render(templates: Path, known: memory.Memory) -> Iterator[tuple[str, str]]:
         yield f"{chapter.name}/index.rst", page
     changes = (templates.parent / "versions.toml").read_text("utf-8")
     inventory = templates.parent / "_inventory" / "python.inv"
-    known = names.documented(inventory)
+    manual = names.documented(inventory)
     indexed = errors.load(sources.ROOT / "docs")
     whole = {
         "chapters": chapters,
@@ -122,12 +122,12 @@ def render(templates: Path, known: memory.Memory) -> Iterator[tuple[str, str]]:
         "indexed": indexed,
         "pythons": errors.pythons(sources.ROOT / "docs"),
         "messages": messages(recipes, indexed),
-        "names": names.index(recipes, known),
+        "names": names.index(recipes, manual),
         "parts": [
             *((one.title, one.recipes) for one in chapters),
             (recipes[0].title, recipes[:1]),
         ],
-        "roles": known,
+        "roles": manual,
         "terms": terms.load(templates.parent / "glossary.toml", chapters),
         "traps": traps,
         "figures": measured,
