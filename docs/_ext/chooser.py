@@ -49,7 +49,8 @@ class ChooserDirective(SphinxDirective):
     def reasons(self, chooser: choices.Choices) -> list[nodes.Node]:
         """Return a list of all edges and what each rests on."""
         text = "".join(
-            f"{capital(words)}: {leaf.use}\n    {reason(leaf)}.\n"
+            f"{capital(words)}: {leaf.use}\n"
+            f"    {capital(leaf.mark)}: {reason(leaf)}.\n"
             for words, leaf in chooser.reasons()
         )
         return self.parse_text_to_nodes(text)
