@@ -225,6 +225,12 @@ def record(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "--record", *session.posargs)
 
 
+@nox.session(python="3.14", default=False)
+def timelines(session: nox.Session) -> None:
+    """Record what the changed recipes do: `-- threads.barrier` for one."""
+    session.run("python", "-m", "timelines", *session.posargs)
+
+
 @nox.session(python=PYTHONS, default=False)
 def soak(session: nox.Session) -> None:
     """Run tests many times on a busy machine: `-- 200 tests/processes`."""

@@ -19,6 +19,8 @@ import charts
 import drawing
 import errors
 import figures
+import happens
+import lanes
 import memory
 import names
 import schedules
@@ -99,6 +101,7 @@ def render(templates: Path, known: memory.Memory) -> Iterator[tuple[str, str]]:
         "escaped": escape,
         "number": figures.number,
         "svg": drawing.svg,
+        "lanes": lanes.svg,
     }
     measured, stale = charts.load(sources.ROOT / "docs")
     chapters = [one for one in catalogue.chapters() if one.recipes]
@@ -169,8 +172,11 @@ def anatomy(
     """Return what the template of a recipe's page may use."""
     trap = has_trap(recipe)
     source = recipe.source
+    timeline, old = happens.of(recipe, sources.ROOT / "docs")
     return {
         "recipe": recipe,
+        "timeline": timeline,
+        "timeline_stale": old,
         "program": forms.program(source),
         "outputs": forms.outputs(source),
         "trap": forms.program(source, "broken_main") if trap else "",

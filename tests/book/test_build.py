@@ -125,6 +125,22 @@ def test_a_reference_to_nothing_fails_the_build(checkout: Path) -> None:
     page.write_text(text, encoding="utf-8")
 
 
+def test_a_timeline_of_other_code_fails_the_build_in_ci(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = checkout / "docs/recorded/timelines/threads/shared_counter.json"
+    facts = json.loads(path.read_text(encoding="utf-8")) | {"code": "other"}
+    monkeypatch.setenv("CI", "true")
+    message = r"shared_counter\.json.*the timeline is of other code"
+    with replaced(path, json.dumps(facts)):
+        with pytest.raises(AssertionError, match=message):
+            build(checkout, "alone", *ALONE)
+        monkeypatch.delenv("CI")
+        build(checkout, "desk", *ALONE)
+        page = checkout / "docs" / "recipes" / "threads" / "shared_counter.rst"
+        assert "Not recorded since the last edit" in page.read_text("utf-8")
+
+
 # The page of what was measured alone, which reads fast.
 ALONE = (
     *("-D", "root_doc=measured"),

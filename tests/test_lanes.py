@@ -1,0 +1,159 @@
+"""How lanes are drawn."""
+
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import drawing
+import lanes
+import pytest
+
+Facts = dict[str, Any]
+Does = list[tuple[str, float, float, str]]
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def lane(does: Does, name: str = "one", kind: str = "thread") -> Facts:
+    """Return the facts of a lane."""
+    return {
+        "kind": kind,
+        "name": name,
+        "alive": [does[0][1], does[-1][2]],
+        "does": does,
+    }
+
+
+def timeline(*found: Facts, **changes: object) -> lanes.Timeline:
+    """Return a timeline of one picture, 1000 microseconds long."""
+    picture: Facts = {
+        "of": "recipe",
+        "took": 1000,
+        "axis": 1000,
+        "cuts": [],
+        "more": 0,
+        "lanes": found,
+    } | changes
+    return lanes.Timeline("a.recipe", "0", "3.14", [lanes.picture(picture)])
+
+
+def drawn(shown: lanes.Timeline) -> ET.Element:
+    """Return the drawing, parsed."""
+    return ET.fromstring(lanes.svg(shown))
+
+
+def bars(root: ET.Element, kind: str) -> list[tuple[float, float]]:
+    """Return where bars of a kind begin and how wide they are, in percent."""
+    return [
+        (float(x.rstrip("%")), float(one.get("width", "").rstrip("%")))
+        for one in root.iter(f"{SVG}rect")
+        if one.get("class") == kind and (x := one.get("x", "")).endswith("%")
+    ]
+
+
+def texts(root: ET.Element) -> list[str]:
+    """Return what is written."""
+    return [one.text or "" for one in root.iter(f"{SVG}text")]
+
+
+def test_each_stretch_is_drawn_where_its_time_is_on_the_axis() -> None:
+    does: Does = [
+        ("runs", 0, 250, "work"),
+        ("waits", 250, 500, "Event.wait"),
+        ("blocked", 500, 750, "a lock"),
+        ("turns", 750, 1000, "work"),
+    ]
+    root = drawn(timeline(lane(does), lane(does)))
+    for number, (state, *_) in enumerate(does):
+        assert bars(root, state) == [(25 * number, 25)] * 2
+
+
+def test_a_stretch_too_short_to_be_seen_is_seen_and_on_the_axis() -> None:
+    root = drawn(timeline(lane([("runs", 0, 1, ""), ("runs", 999, 1000, "")])))
+    (first, width), (last, same) = bars(root, "runs")
+    assert first == 0
+    assert width == same == pytest.approx(lanes.LEAST)
+    assert last + width == pytest.approx(100)
+
+
+def test_what_is_cut_out_of_the_axis_takes_a_gap_and_says_how_long() -> None:
+    does: Does = [
+        ("runs", 0, 10, ""),
+        ("waits", 10, 990, "Event.wait"),
+        ("runs", 990, 1000, ""),
+    ]
+    root = drawn(timeline(lane(does), cuts=[(10, 990)]))
+    half = (100 - lanes.GAP) / 2
+    (first, width), (last, same) = bars(root, "runs")
+    assert first == 0
+    assert last == pytest.approx(half + lanes.GAP, abs=0.01)
+    assert width == same == pytest.approx(half, abs=0.01)
+    assert "980 µs" in texts(root)
+
+
+def test_a_label_is_written_only_where_it_fits_on_a_phone_or_a_desk() -> None:
+    def kinds(end: int) -> list[str]:
+        root = drawn(timeline(lane([("waits", 0, end, "Event.wait")])))
+        found = [
+            one for one in root.iter(f"{SVG}text") if one.text == "Event.wait"
+        ]
+        return [one.get("class", "") for one in found]
+
+    assert kinds(1000) == ["in-waits"]
+    assert kinds(250) == ["in-waits wide"]
+    assert kinds(50) == []
+
+
+def test_the_legend_names_the_looks_that_are_drawn_and_no_others() -> None:
+    written = texts(drawn(timeline(lane([("runs", 0, 1000, "work")]))))
+    assert "runs" in written
+    assert not {"waits", "blocked", "in turns"} & {*written}
+
+
+def test_what_is_written_beside_the_axis_fits_on_a_phone() -> None:
+    found = [
+        lane([("runs", 0, 1000, "")], name=f"a_task_with_a_long_name_{n}")
+        for n in range(9)
+    ]
+    root = drawn(timeline(*found, axis=123_456_789, took=123_456_789, more=3))
+    left = float(
+        root.get("style", "").partition("0 0 0 ")[2].partition("em")[0]
+    )
+    assert left < drawing.PHONE / 2
+    assert "and 3 more" in texts(root)
+    names = [one for one in texts(root) if one.startswith("a_task")]
+    assert {len(one) for one in names} == {lanes.NAME}
+
+
+def test_two_pictures_on_one_axis_have_one_and_else_two() -> None:
+    def axes(other: float) -> int:
+        one = timeline(lane([("runs", 0, 1000, "")])).pictures
+        two = timeline(lane([("runs", 0, 1000, "")]), axis=other).pictures
+        shown = lanes.Timeline("a.recipe", "0", "3.14", one + two)
+        assert shown.one_axis is (other == 1000)
+        found = drawn(shown).iter(f"{SVG}line")
+        return sum(line.get("class") == "axis" for line in found)
+
+    assert axes(1000) == 1
+    assert axes(5000) == 2
+
+
+def test_a_lane_is_said_in_words_that_name_what_it_waits_for() -> None:
+    does: Does = [
+        ("runs", 0, 12, "work"),
+        ("waits", 12, 5_012, "Event.wait"),
+        ("waits", 5_012, 5_112, "the GIL"),
+        ("blocked", 5_112, 2_005_112, "a lock"),
+        ("turns", 2_005_112, 2_005_113, "work"),
+    ]
+    [picture] = timeline(lane(does)).pictures
+    assert picture.lanes[0].words == (
+        "from 0 on: runs 12 µs, waits 5.0 ms in Event.wait,"
+        " waits 100 µs for the GIL, blocked 2.0 s by a lock,"
+        " runs and waits in turns 1.0 µs"
+    )
+
+
+def test_a_lane_of_many_stretches_is_not_said_to_its_end() -> None:
+    does: Does = [("runs", n, n + 1, "") for n in range(20)]
+    [picture] = timeline(lane(does)).pictures
+    assert picture.lanes[0].words.endswith("and so on, 12 more")
+    assert picture.lanes[0].words.count("runs") == lanes.WORDS

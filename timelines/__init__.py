@@ -1,0 +1,1 @@
+"""What the programs of the book do, recorded for its pictures."""
