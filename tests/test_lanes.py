@@ -157,3 +157,19 @@ def test_a_lane_of_many_stretches_is_not_said_to_its_end() -> None:
     [picture] = timeline(lane(does)).pictures
     assert picture.lanes[0].words.endswith("and so on, 12 more")
     assert picture.lanes[0].words.count("runs") == lanes.WORDS
+
+
+def test_a_thumbnail_shows_what_runs_and_writes_nothing() -> None:
+    does: Does = [
+        ("runs", 0, 250, "work"),
+        ("waits", 250, 750, "Event.wait"),
+        ("blocked", 750, 1000, "a lock"),
+    ]
+    shown = timeline(lane(does), lane(does[:1]), of="trap")
+    root = ET.fromstring(lanes.thumbnail(shown))
+    assert root.get("aria-hidden") == "true"
+    assert bars(root, "runs") == [(0, 25), (0, 25)]
+    assert bars(root, "blocked") == [(75, 25)]
+    assert bars(root, "waits") == texts(root) == []
+    [group] = root.iter(f"{SVG}g")
+    assert group.get("class") == "trap"

@@ -399,6 +399,14 @@ def test_a_single_short_run_among_waits_is_kept() -> None:
     assert [one.state for one in found] == ["waits", "runs", "waits"]
 
 
+def test_many_short_jobs_are_shown_as_turns_and_far_ones_are_not() -> None:
+    jobs = [Segment(at, at + 500, "runs") for at in range(0, 90_000, 1000)]
+    far = Segment(900_000, 900_500, "runs")
+    found = layout.merged([*jobs, far], layout.Axis(1_000_000, []))
+    assert [one.state for one in found] == ["turns", "runs"]
+    assert found[1] == far
+
+
 def test_time_in_which_nothing_runs_is_cut_where_little_runs() -> None:
     found = [
         lane((0, 10, "runs"), (10, 990, "waits"), (990, 1000, "runs")),

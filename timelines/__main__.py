@@ -26,8 +26,9 @@ MEMORY = Path("/dev/shm")
 PAUSE = 2  # milliseconds until the next look for new processes
 PATIENCE = 60.0  # seconds that a program gets
 PARTS = {"trap": "broken_main", "recipe": "main"}
-# What the recorder cannot tell, by a model of the recipe.
+# What the recorder cannot tell, by a chapter or a model of the recipe.
 LEFT_OUT = {
+    "measuring": "it measures, and to be recorded makes it slower",
     "interpreters": "each interpreter would have to be watched by itself",
     "cluster": "it runs on an engine",
 }
@@ -88,9 +89,10 @@ def pictures(
     Raises:
         RecordError: If that cannot be told.
     """
-    for model in recipe.values("models"):
-        if model in LEFT_OUT:
-            raise lanes.RecordError(f"{model}: {LEFT_OUT[model]}")
+    chapter = recipe.name.partition(".")[0]
+    for one in (chapter, *recipe.values("models")):
+        if one in LEFT_OUT:
+            raise lanes.RecordError(f"{one}: {LEFT_OUT[one]}")
     for part, entry in PARTS.items():
         if f"\ndef {entry}(" in recipe.source:
             program = forms.program(recipe.source, entry)

@@ -303,7 +303,7 @@ def _waits(
 
 def _public(name: str) -> str:
     """Return the name that a reader knows a method by."""
-    return PRIVATE.sub("", name)
+    return PRIVATE.sub("", name.partition(".<locals>")[0])
 
 
 def _ran(event: Event, following: Event) -> bool:

@@ -12,6 +12,7 @@ from timelines.lanes import Lane, Picture, Segment, State
 
 LANES = 8  # that fit on a screen
 STEPS = 250  # that can be told apart along the axis
+MANY = 60  # stretches of a lane are more than anyone looks at
 RATIO = 4  # of the lengths of two pictures that one axis still serves
 SPARSE = 0.4  # of the time something runs: else the axis is cut
 IDLE = 0.05  # of the time, at least, is a stretch that is cut out
@@ -153,23 +154,33 @@ def merged(segments: list[Segment], along: Axis) -> list[Segment]:
     they are for longest; where some of them run, they take turns. A single
     short run among waits stays: the drawing gives it a step.
     """
-    found = list(_joined(_groups(_joined(iter(segments)), along)))
-    return list(_joined(iter(found)))
+    joined = [*_joined(iter(segments), 1)]
+    found = joined
+    least = 1  # steps that a stretch is long
+    while least < STEPS:
+        groups = _groups(joined, along, least)
+        found = [*_joined(groups, least * along.kept / STEPS)]
+        if len(found) <= MANY:
+            break
+        least *= 2
+    return found
 
 
-def _groups(segments: Iterator[Segment], along: Axis) -> Iterator[Segment]:
+def _groups(
+    segments: list[Segment], along: Axis, least: int
+) -> Iterator[Segment]:
     """Yield long segments, and what lies between them a step at a time."""
     group: list[Segment] = []
     for one in segments:
-        apart = group and one.start > group[-1].end
-        if apart or along.steps(one.start, one.end) >= 1:
+        apart = group and along.steps(group[-1].end, one.start) >= least
+        if apart or along.steps(one.start, one.end) >= least:
             yield from _group(group, isolated=True)
             group = []
-        if along.steps(one.start, one.end) >= 1:
+        if along.steps(one.start, one.end) >= least:
             yield one
             continue
         group.append(one)
-        if along.steps(group[0].start, one.end) >= 1:
+        if along.steps(group[0].start, one.end) >= least:
             yield from _group(group, isolated=False)
             group = []
     yield from _group(group, isolated=True)
@@ -184,7 +195,7 @@ def _group(group: list[Segment], *, isolated: bool) -> Iterator[Segment]:
         lengths[one.state, one.label] += one.length
     (state, label), _ = lengths.most_common(1)[0]
     runs = [one for one in group if one.state == "runs"]
-    share = sum(one.length for one in runs) / sum(lengths.values())
+    share = sum(one.length for one in runs) / (group[-1].end - group[0].start)
     if runs and (share > MOSTLY or (isolated and not runs[1:])):
         state, label = "runs", runs[0].label
     elif runs:
@@ -192,14 +203,17 @@ def _group(group: list[Segment], *, isolated: bool) -> Iterator[Segment]:
     yield Segment(group[0].start, group[-1].end, state, label)
 
 
-def _joined(segments: Iterator[Segment]) -> Iterator[Segment]:
-    """Yield *segments*, those that follow each other and are alike as one."""
+def _joined(segments: Iterator[Segment], apart: float) -> Iterator[Segment]:
+    """Yield *segments*, those that follow each other and are alike as one.
+
+    Those in turns may be *apart*: they do nothing more often than is seen.
+    """
     last: Segment | None = None
     for one in segments:
         if (
             last is not None
             and (last.state, last.label) == (one.state, one.label)
-            and one.start <= last.end + 1
+            and one.start <= last.end + (apart if last.state == "turns" else 1)
         ):
             last = replace(last, end=max(last.end, one.end))
             continue

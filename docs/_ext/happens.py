@@ -15,18 +15,30 @@ from cookbook.catalogue import Recipe
 logger = logging.getLogger(__name__)
 
 
-def of(recipe: Recipe, docs: Path) -> tuple[lanes.Timeline | None, bool]:
-    """Return what was recorded of *recipe*, and whether it is of other code.
-
-    In CI the latter is a warning. There is nothing if the lanes would show
-    nothing, or if nothing was recorded.
-    """
-    path = docs / "recorded" / "timelines" / f"{recipe.address}.json"
+def recorded(recipe: Recipe, docs: Path) -> lanes.Timeline | None:
+    """Return what was recorded of *recipe*; None if nothing was."""
+    path = where(recipe, docs)
     if not path.exists():
+        return None
+    return lanes.read(recipe.name, path.read_text(encoding="utf-8"))
+
+
+def where(recipe: Recipe, docs: Path) -> Path:
+    """Return the file of what was recorded of *recipe*."""
+    return docs / "recorded" / "timelines" / f"{recipe.address}.json"
+
+
+def of(recipe: Recipe, docs: Path) -> tuple[lanes.Timeline | None, bool]:
+    """Return the lanes of *recipe*, and whether they are of other code.
+
+    In CI the latter is a warning. There are none if nothing was recorded, or
+    if they would show nothing.
+    """
+    found = recorded(recipe, docs)
+    if found is None:
         return None, False
-    found = lanes.read(recipe.name, path.read_text(encoding="utf-8"))
     stale = found.code != forms.fingerprint(recipe.source)
     if stale and "CI" in os.environ:
         message = "the timeline is of other code: run nox -s timelines"
-        logger.warning(message, location=str(path))
+        logger.warning(message, location=str(where(recipe, docs)))
     return (found if found.pictures else None), stale

@@ -34,6 +34,7 @@ TWO_DIGITS = 10  # is the first number that has them
 NAME = 14  # letters of a lane's name that are shown
 ROW = 1.7  # ems from a lane to the next
 BAR = 1.1  # ems that a lane is thick
+SMALL = 0.5  # ems from a lane of a thumbnail to the next
 GAP = 3.0  # percent of the axis that stand for a stretch left out
 LEAST = 0.6  # percent across what is too short to be seen
 DESK = 48.0  # ems across a page on a desk, at least
@@ -199,6 +200,42 @@ def duration(microseconds: float) -> str:
 def svg(shown: Timeline) -> str:
     """Return *shown* as an ``svg`` element, each part of it on a line."""
     return "\n".join(_drawn(shown))
+
+
+def thumbnail(shown: Timeline) -> str:
+    """Return *shown* so small that only its shape is seen.
+
+    What waits is a line, and nothing is written: a text beside it must say
+    what it is.
+    """
+    parts: list[str] = []
+    y = 0.0
+    for picture in shown.pictures:
+        kind = ' class="trap"' if picture.of == "trap" else ""
+        parts.append(f"<g{kind}>")
+        for lane in picture.lanes:
+            born, seen = (
+                _percent(picture.at(at) / 100)
+                for at in (lane.does[0].start, lane.does[-1].end)
+            )
+            middle = y + 0.35 * SMALL
+            parts.append(_line("alive", born, middle, seen, middle))
+            parts += [
+                f'<rect class="{one.state}"'
+                f' x="{picture.at(one.start):.1f}%" y="{y:.2f}em" width='
+                f'"{max(1, picture.at(one.end) - picture.at(one.start)):.1f}%"'
+                f' height="{0.7 * SMALL:.2f}em"/>'
+                for one in lane.does
+                if one.state != "waits"
+            ]
+            y += SMALL
+        parts.append("</g>")
+        y += SMALL
+    opening = (
+        '<svg xmlns="http://www.w3.org/2000/svg" aria-hidden="true"'
+        f' width="100%" height="{y:.2f}em" fill="currentColor">'
+    )
+    return "\n".join([opening, *parts, "</svg>"])
 
 
 def _drawn(shown: Timeline) -> Iterator[str]:

@@ -41,6 +41,7 @@ LISTS = (
     "glossary-terms",
     "measurements",
     "names",
+    "pictures",
     "traps",
     "versions",
 )
@@ -102,6 +103,7 @@ def render(templates: Path, known: memory.Memory) -> Iterator[tuple[str, str]]:
         "number": figures.number,
         "svg": drawing.svg,
         "lanes": lanes.svg,
+        "thumbnail": lanes.thumbnail,
     }
     measured, stale = charts.load(sources.ROOT / "docs")
     chapters = [one for one in catalogue.chapters() if one.recipes]
@@ -135,6 +137,7 @@ def render(templates: Path, known: memory.Memory) -> Iterator[tuple[str, str]]:
         "traps": traps,
         "figures": measured,
         "stale": stale,
+        "pictures": pictures(chapters),
     }
     for name in LISTS:
         yield f"{name}.txt", renderer.render(f"{name}.rst.jinja", whole)
@@ -190,6 +193,26 @@ def anatomy(
         "phrases": phrases(recipe),
         "words": search_words(recipe),
     }
+
+
+def pictures(
+    chapters: list[catalogue.Chapter],
+) -> list[tuple[catalogue.Chapter, list[lanes.Timeline]]]:
+    """Return what was recorded of each chapter's recipes, if anything was."""
+    docs = sources.ROOT / "docs"
+    found = [
+        (
+            chapter,
+            [
+                timeline
+                for recipe in chapter.recipes
+                if (timeline := happens.recorded(recipe, docs))
+                and timeline.pictures
+            ],
+        )
+        for chapter in chapters
+    ]
+    return [one for one in found if one[1]]
 
 
 def has_trap(recipe: catalogue.Recipe) -> bool:
