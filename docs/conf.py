@@ -27,6 +27,7 @@ extensions = [
     "messages",
     "recipes",
     "references",
+    "stepper",
 ]
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]

@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import stepper
 from sphinx.util import logging
 
 from cookbook import forms
@@ -59,11 +60,13 @@ class Record:
         builds: The builds of Python that it was recorded on.
         stale: Whether the recipe's code has changed since.
         explorations: In the order of the tests.
+        script: What the reader can step through, as HTML.
     """
 
     builds: list[str]
     stale: bool
     explorations: list[Exploration]
+    script: str
 
 
 def of(recipe: Recipe, docs: Path) -> Record | None:
@@ -91,7 +94,8 @@ def of(recipe: Recipe, docs: Path) -> Record | None:
         )
         for shown in builds.get(SHOWN) or next(iter(builds.values()))
     ]
-    return Record(list(builds), stale, explorations)
+    script = stepper.script(builds.get(SHOWN, []), text.get("graphs", {}))
+    return Record(list(builds), stale, explorations, script)
 
 
 def explored(facts: dict[str, dict[str, Any]]) -> Exploration:
