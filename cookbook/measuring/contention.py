@@ -37,7 +37,7 @@ Use this when
 
 Prefer instead
     the one short lock as long as nobody waits for it: taking it made an
-    increment 5 to 7 times as dear (measured on Python 3.11 to 3.13), which is
+    increment several times as dear (measured on Python 3.11 to 3.14), which is
     little beside any work.
     :mod:`cookbook.parallel_threads.threads_that_scale` for data that can be
     dealt out before the threads start.

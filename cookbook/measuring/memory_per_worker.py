@@ -53,10 +53,10 @@ Pitfalls
       ``multiprocessing.set_forkserver_preload()`` replaces the list of what
       it imports: name ``"__main__"`` with your modules to keep that.
     - A waiting thread took 14 times the memory of a waiting task, an idle
-      forked worker 2,000 times (measured on 3.12 and 3.13); a spawned worker
-      with a few modules five to nine times that of a forked one (measured on
-      3.11 to 3.15). The stack of a thread, often 8 MB, is address space; only
-      what is used of it is memory.
+      forked worker thousands of times (measured on 3.12 and 3.13); a spawned
+      worker with a few modules five to nine times that of a forked one
+      (measured on 3.11 to 3.15). The stack of a thread, often 8 MB, is
+      address space; only what is used of it is memory.
 
 If a job raises
     the worker prints its traceback, and the parent raises ``RuntimeError: the

@@ -59,9 +59,9 @@ Pitfalls
       daemon thread cannot start, and :func:`signal.signal` raises a
       ValueError. ``subprocess`` works.
     - Up to its first answer an interpreter took half the time of a spawned
-      process, and several times that of one from a forkserver or of a forked
-      one. It took as much memory as a process from a forkserver, or a little
-      more (measured on Linux, 3.14 and 3.15).
+      process, and longer than one from a forkserver or a forked one. It took
+      as much memory as a process from a forkserver, or up to half as much
+      again (measured on Linux, 3.14 and 3.15).
 
 If a job raises
     the same error is raised here, whatever the worker is.

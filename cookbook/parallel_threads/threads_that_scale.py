@@ -3,7 +3,7 @@
 On a free-threaded build the pool of :mod:`cookbook.threads.thread_pool` runs
 Python code on as many cores as it has threads. On two cores it did CPU-bound
 work 1.96 times as fast as one thread (measured on the free-threaded 3.13), and
-1.04 times on the default build of 3.13.
+no faster on the default build of 3.13.
 
 It does so only while the threads leave each other alone. Divide the data, let
 each thread fill a result of its own, and merge the results at the end. A lock

@@ -12,8 +12,8 @@ The default is spawn on macOS and Windows (which has no other). On Linux it is
 fork up to Python 3.13 and forkserver from 3.14. Where it matters, name the
 method: ``multiprocessing.get_context("spawn")`` starts the processes of that
 context and leaves the program's default as it is. Fork starts a process
-fastest; forkserver took 5 times as long, spawn 17 times (measured on Python
-3.11 to 3.13 on Linux, once the server runs).
+fastest, spawn slowest; forkserver is between them (measured on Linux, once the
+server runs).
 
 :models: processes
 :work: CPU-bound, I/O-bound
@@ -53,9 +53,8 @@ Pitfalls
     takes a context.
 
     A global that is set under the main guard is not there in a worker that was
-    not forked: ``NameError: name 'factor' is not defined``. From Python 3.13.8
-    and 3.14.1 the workers of a forkserver inherit what the main module makes:
-    see :mod:`cookbook.processes.main_guard`.
+    not forked: ``NameError: name 'factor' is not defined``. What stands
+    outside the guard is there: see :mod:`cookbook.processes.main_guard`.
 
     ``RuntimeError: Cannot re-initialize CUDA in forked subprocess. To use CUDA
     with multiprocessing, you must use the 'spawn' start method``: use spawn

@@ -6,7 +6,8 @@ breaks. If it only waits for that schedule, it passes on most days.
 schedule
     an order in which the steps of all threads are taken.
 interleaving
-    the same, seen from two threads: one steps between two steps of the other.
+    a schedule of several threads, in which one steps between two steps of
+    another.
 race condition
     the outcome depends on the schedule.
 stress test

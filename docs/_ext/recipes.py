@@ -290,7 +290,8 @@ def first_sentence(text: str) -> str:
 
 def plain(text: str) -> str:
     """Return *text* on one line, its markup taken off."""
-    return re.sub(r":[\w:]+:(?=`)|[`*]", "", " ".join(text.split()))
+    unmarked = re.sub(r":[\w:]+:(?=`)|(?<!except)[*]", "", text)
+    return " ".join(unmarked.replace("`", "").split())
 
 
 def link_modules(text: str) -> str:
