@@ -48,7 +48,6 @@ def load_stepper(
     del page, template, doctree
     if MARK in str(context.get("body", "")):
         app.add_js_file("stepper.js", loading_method="defer")
-        app.add_css_file("stepper.css")
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
