@@ -230,18 +230,26 @@ def warnings(source: str) -> list[tuple[str, str]]:
     ]
 
 
-def traps(recipe: catalogue.Recipe) -> list[tuple[str, str]]:
-    """Return the names of a recipe's traps, and why each is one."""
+def traps(recipe: catalogue.Recipe) -> list[tuple[str, str, str]]:
+    """Return the names of a recipe's traps, what each does, and why not to.
+
+    Both texts are reStructuredText on one line; the second may be empty.
+    """
     if not has_trap(recipe):
         return []
-    if found := warnings(recipe.source):
-        return [(name, first_sentence(text)) for name, text in found]
-    return [
-        (node.name, first_sentence(ast.get_docstring(node) or ""))
+    found = [
+        (node.name, ast.get_docstring(node) or "")
         for node in ast.parse(recipe.source).body
         if isinstance(node, DEFINITIONS)
-        and node.name.lower().startswith("broken")
-        and node.name != "broken_main"
+    ]
+    warned = dict(warnings(recipe.source))
+    return [
+        (name, one_line(text), one_line(warned.get(name, "")))
+        for name, text in found
+        if name in warned
+        or not warned
+        and name.lower().startswith("broken")
+        and name != "broken_main"
     ]
 
 
@@ -286,6 +294,11 @@ def messages(
 def first_sentence(text: str) -> str:
     """Return the first sentence of *text*, its markup taken off."""
     return re.split(r"(?<=[.!?]) ", plain(text.partition("\n\n")[0]))[0]
+
+
+def one_line(text: str) -> str:
+    """Return the first paragraph of *text* on one line."""
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 def plain(text: str) -> str:
