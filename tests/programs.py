@@ -30,8 +30,23 @@ def program(
         try:
             yield running
         finally:
+            end_group(running.pid)
+
+
+def end_group(group: int) -> None:
+    """Kill what is left of a process group, but let its trackers finish.
+
+    A resource tracker ends when the others have, and removes what they leave:
+    the semaphores of a pool, for one.
+    """
+    for pid, command in members(group).items():
+        if "multiprocessing.resource_tracker" not in command:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(running.pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
+    if not group_is_gone(group):
+        # On macOS only zombies may be left, which is a PermissionError.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def end_by_ctrl_c(running: subprocess.Popen[str]) -> None:
@@ -56,13 +71,21 @@ def group_runs(group: int) -> bool:
 
     Elsewhere a zombie counts until its parent has asked for it.
     """
-    if not Path("/proc/self/stat").exists():
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, 0)
-            return True
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended
-            fields = path.read_text().rpartition(") ")[2].split()
-            if int(fields[2]) == group and fields[0] not in "ZX":
-                return True
+    if Path("/proc/self/stat").exists():
+        return bool(members(group))
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, 0)
+        return True
     return False
+
+
+def members(group: int) -> dict[int, str]:
+    """Return how the running processes of a group were started, on Linux."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            fields = (path / "stat").read_text().rpartition(") ")[2].split()
+            if int(fields[2]) == group and fields[0] not in "ZX":
+                command = (path / "cmdline").read_text(errors="replace")
+                found[int(path.name)] = command.replace("\0", " ")
+    return found

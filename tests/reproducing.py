@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 from errors import MESSAGES, Entry
 
 from tests.exploring import BUILD, BUILDS
-from tests.programs import ROOT, group_is_gone
+from tests.programs import ROOT, end_group, group_is_gone
 
 DOCS = ROOT / "docs"
 TIMEOUT = 60  # seconds that a program gets on a busy machine
@@ -69,14 +68,6 @@ def output(entry: Entry) -> str:
                 end_group(running.pid)
         text = printed.read_text(encoding="utf-8")
         return text.replace(f"{folder}/", "")
-
-
-def end_group(group: int) -> None:
-    """Kill what is left of a process group."""
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except (PermissionError, ProcessLookupError):
-        return  # nothing is left, or on macOS only zombies
 
 
 def words(entry: Entry, text: str) -> str:

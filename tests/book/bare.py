@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.book.browser import ROOT
+from tests.programs import members
 
 NAMES = (
     "python3.11",
@@ -209,23 +210,8 @@ def _run(command: list[str], here: Path, **environment: str) -> Ended:
 def _processes_left(group: int) -> list[str]:
     """Return the processes that stay in a group, and end them."""
     deadline = time.monotonic() + GRACE
-    while (members := _members(group)) and time.monotonic() < deadline:
+    while (left := members(group)) and time.monotonic() < deadline:
         time.sleep(0.01)
-    if members:
+    if left:
         os.killpg(group, signal.SIGKILL)
-    return [f"process {pid}: {command}" for pid, command in members.items()]
-
-
-def _members(group: int) -> dict[int, str]:
-    """Return the commands of the processes in a group that have not ended."""
-    members = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            command = (entry / "cmdline").read_bytes()
-        except OSError:  # it ended meanwhile
-            continue
-        state, _, member_of = fields[:3]
-        if int(member_of) == group and state not in "ZX":
-            members[int(entry.name)] = command.replace(b"\0", b" ").decode()
-    return members
+    return [f"process {pid}: {command}" for pid, command in left.items()]

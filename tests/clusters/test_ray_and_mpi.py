@@ -434,7 +434,7 @@ def test_without_the_guard_each_rank_runs_the_program(
     tmp_path: Path,
 ) -> None:
     body = (
-        'with MPIPoolExecutor() as pool: found = [*pool.map(abs, [-40])]\n'
+        "with MPIPoolExecutor() as pool: found = [*pool.map(abs, [-40])]\n"
         'with open("found.txt", "a") as file: print(*found, file=file)\n'
     )
     path = program(tmp_path, POOL + body)

@@ -22,8 +22,8 @@ from cookbook.processes.orphans import (
     outlives_parent,
     work,
 )
+from tests.programs import ROOT, end_group
 
-ROOT = Path(__file__).parents[2]
 METHODS = multiprocessing.get_all_start_methods()
 GATES = ("gate0", "gate1")  # a job that reads one waits until it is written
 
@@ -129,8 +129,7 @@ def orphans(tmp_path: Path, *arguments: str) -> Iterator[list[int]]:
             program.wait()
             yield pids
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(program.pid, signal.SIGKILL)
+            end_group(program.pid)
 
 
 def open_gates(tmp_path: Path) -> None:
