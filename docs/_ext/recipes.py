@@ -247,9 +247,11 @@ def traps(recipe: catalogue.Recipe) -> list[tuple[str, str, str]]:
         (name, one_line(text), one_line(warned.get(name, "")))
         for name, text in found
         if name in warned
-        or not warned
-        and name.lower().startswith("broken")
-        and name != "broken_main"
+        or (
+            not warned
+            and name.lower().startswith("broken")
+            and name != "broken_main"
+        )
     ]
 
 
