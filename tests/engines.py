@@ -7,6 +7,7 @@ leaves it out and says why.
 
 import importlib
 import importlib.metadata
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,14 +28,13 @@ NEVER_CLOSED = "ray"
 def needs(path: Path) -> list[str]:
     """Return what the recipe of a module, or of its test file, needs."""
     name = path.stem.removeprefix("test_")
-    return next(
-        (
-            recipe.needs
-            for recipe in catalogue.recipes()
-            if recipe.name == f"{path.parent.name}.{name}"
-        ),
-        [],
-    )
+    return needs_of_recipes().get(f"{path.parent.name}.{name}", [])
+
+
+@cache  # asked for each test, of which there are thousands
+def needs_of_recipes() -> dict[str, list[str]]:
+    """Return what each recipe needs, by name."""
+    return {recipe.name: recipe.needs for recipe in catalogue.recipes()}
 
 
 def leave_out(item: pytest.Item) -> None:
