@@ -15,7 +15,8 @@ help runs in a process: the system can kill that.
     thread, thread.stop, threading.Event, daemon thread, daemon=True,
     background thread cleanup, finally not executed,
     PyThreadState_SetAsyncExc, interrupt time.sleep, kill after timeout,
-    "TypeError: 'Event' object is not callable"
+    crash at exit, "TypeError: 'Event' object is not callable",
+    "Fatal Python error: _enter_buffered_busy: could not acquire lock for"
 
 Use this when
     a thread works until told to stop, and must tidy up: :func:`stoppable`. A
@@ -33,8 +34,11 @@ Pitfalls
       before the thread has begun would be lost.
     - A daemon thread does not keep the interpreter alive: it is stopped
       abruptly at exit. Its ``finally`` blocks do not run, and what it has not
-      flushed to a file is lost. Use one only for work that may be lost. Other
-      threads are joined at exit, so the program ends when the last one has.
+      flushed to a file is lost. If that happens inside ``print()``, the
+      program aborts: ``Fatal Python error: _enter_buffered_busy: could not
+      acquire lock for <_io.BufferedWriter name='<stdout>'>``. Use one only for
+      work that may be lost. Other threads are joined at exit, so the program
+      ends when the last one has.
     - In Python 3.11 and 3.12 a subclass of ``Thread`` that keeps its event as
       ``self._stop`` fails in ``join()`` with ``TypeError: 'Event' object is
       not callable``. Choose another name.

@@ -36,6 +36,11 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
+unix_only = pytest.mark.skipif(
+    os.name == "nt", reason="Windows has no such signals"
+)
+
+
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a program in a bare interpreter."""
     return subprocess.run(
@@ -296,6 +301,54 @@ def test_what_a_daemon_thread_has_not_flushed_is_lost_at_exit(
     assert path.read_text(encoding="utf-8") == ""
 
 
+DAEMON_PRINT = """
+import atexit, os, resource, threading
+
+def work():
+    threading.main_thread().join()
+    print("x" * 1_000_000)
+
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+pipe, end = os.pipe()
+os.dup2(end, 1)
+threading.Thread(target=work, daemon=True).start()
+atexit.register(os.read, pipe, 1)
+"""
+
+
+@unix_only
+def test_a_daemon_thread_stopped_inside_print_aborts_the_program() -> None:
+    ended = run(DAEMON_PRINT)
+    assert ended.returncode == -signal.SIGABRT
+    assert ended.stderr.startswith(
+        "Fatal Python error: _enter_buffered_busy: could not acquire lock for"
+        " <_io.BufferedWriter name='<stdout>'> at interpreter shutdown,"
+    )
+
+
+DAEMON_READ = """
+import os, threading
+
+end, pipe = os.pipe()
+os.dup2(end, 0)
+began = threading.Event()
+
+def read():
+    began.set()
+    os.read(0, 1)
+
+threading.Thread(target=read, daemon=True).start()
+began.wait()
+"""
+
+
+@unix_only
+def test_a_daemon_thread_may_wait_for_input_in_os_read() -> None:
+    ended = run(DAEMON_READ)
+    assert ended.returncode == 0
+    assert ended.stderr == ""
+
+
 def test_the_program_ends_when_the_last_thread_has_that_is_no_daemon() -> None:
     program = """
 import threading
@@ -332,7 +385,7 @@ def test_a_process_that_fails_is_an_error_that_names_its_exit_code(
         run_for(work, argument, seconds=60, context=context)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@unix_only
 def test_a_process_that_somebody_else_kills_is_an_error_too() -> None:
     spawn = multiprocessing.get_context("spawn")
     with pytest.raises(RuntimeError, match=r"^the exit code is -9$"):
