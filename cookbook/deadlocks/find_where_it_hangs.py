@@ -23,6 +23,9 @@ prepare it.
   ``kill -USR1 PID`` then prints all stacks, and the program goes on.
 - :func:`dump_after` prints them when a block takes too long.
 - :func:`stacks` gets them from inside, for a log or a web page.
+- A coroutine lists the tasks of its loop by ``asyncio.all_tasks()``. Of each,
+  ``task.print_stack()`` shows where the task's own coroutine waits, and
+  ``asyncio.print_call_graph(task)``, from 3.14, the whole chain of awaits.
 
 A test hangs: set ``faulthandler_timeout = 60`` in pytest's configuration, and
 ``faulthandler_exit_on_timeout = true`` (pytest 9) so that it cannot block CI.
@@ -37,7 +40,9 @@ A test hangs: set ``faulthandler_timeout = 60`` in pytest's configuration, and
     stack trace of a running process, attach debugger to running process,
     py-spy, gdb, pystack, faulthandler, SIGUSR1, hanging test, pytest timeout,
     CI job hangs, script does not exit, threading.enumerate,
-    sys._current_frames, remote debugging, "Timeout (0:01:00)!",
+    sys._current_frames, remote debugging, list all running asyncio tasks,
+    what is each task waiting for, asyncio.all_tasks, task.print_stack,
+    asyncio.print_call_graph, python -m asyncio pstree, "Timeout (0:01:00)!",
     "Fatal Python error: Aborted"
 
 Use this when

@@ -1,7 +1,9 @@
 """What the recipe says of finding where a program hangs, shown to be so."""
 
+import asyncio
 import contextlib
 import faulthandler
+import io
 import os
 import shutil
 import signal
@@ -10,7 +12,7 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -418,6 +420,42 @@ def test_asyncio_shows_from_outside_what_each_task_awaits(
     assert "reader" in said
     assert "wait_for_answer" in said
     assert "Event.wait" in said
+
+
+async def wait_for_answer(answer: asyncio.Event) -> None:
+    await answer.wait()
+
+
+async def read_data(answer: asyncio.Event) -> None:
+    await wait_for_answer(answer)
+
+
+async def printed_of_others(show: Callable[..., object]) -> str:
+    """Return what *show* prints of a task that waits, and end the task."""
+    answer, printed = asyncio.Event(), io.StringIO()
+    reader = asyncio.create_task(read_data(answer), name="reader")
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        show(task, file=printed)
+    answer.set()
+    await reader
+    return printed.getvalue()
+
+
+def test_a_coroutine_lists_the_tasks_and_where_each_of_them_waits() -> None:
+    said = asyncio.run(printed_of_others(asyncio.Task.print_stack))
+    assert "name='reader'" in said
+    assert "in read_data" in said
+    assert "in wait_for_answer" not in said
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="new in 3.14")
+def test_the_call_graph_of_a_task_shows_the_whole_chain_of_awaits() -> None:
+    show = getattr(asyncio, "print_call_graph")  # noqa: B009
+    said = asyncio.run(printed_of_others(show))
+    chain = ["'reader'", "Event.wait", "wait_for_answer", "read_data"]
+    places = [said.index(part) for part in chain]
+    assert places == sorted(places)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 15), reason="new in 3.15")
