@@ -4,7 +4,8 @@ An event loop runs one step of one task at a time. A coroutine that makes a
 blocking call (``time.sleep``, ``requests.get``, a query through an ordinary
 database driver) stops every other task of its loop until the call returns.
 Hand the call to a thread with :func:`asyncio.to_thread` and await it: the
-loop runs the other tasks meanwhile.
+loop runs the other tasks meanwhile. To do nothing for a while takes no thread:
+write ``await asyncio.sleep(seconds)`` in place of ``time.sleep(seconds)``.
 
 :models: asyncio, threads
 :work: I/O-bound
@@ -13,11 +14,11 @@ loop runs the other tasks meanwhile.
 :trap: every build
 :told by: ruff ASYNC251
 :search: asyncio with a blocking library, use requests in asyncio, time.sleep
-    in async def, to_thread, asyncio.to_thread vs run_in_executor, call sync
-    from async, sync function in async code, event loop blocked, asyncify,
-    sync_to_async, FastAPI runs calls in serial, async def endpoint blocks,
-    ASYNC251, "SynchronousOnlyOperation: You cannot call this from an async
-    context"
+    in async def, asyncio.sleep or time.sleep, to_thread, asyncio.to_thread vs
+    run_in_executor, call sync from async, sync function in async code, event
+    loop blocked, asyncify, sync_to_async, FastAPI runs calls in serial, async
+    def endpoint blocks, ASYNC251, "SynchronousOnlyOperation: You cannot call
+    this from an async context"
 
 Use this when
     a library has no asynchronous version and its calls wait for something

@@ -105,6 +105,16 @@ def test_another_task_gets_turns_while_a_thread_makes_the_call() -> None:
     assert asyncio.run(main()) >= 1
 
 
+def test_asyncio_sleep_gives_other_tasks_turns_without_a_thread() -> None:
+    before = set(threading.enumerate())
+
+    async def wait() -> None:
+        await asyncio.sleep(0.001)
+        assert set(threading.enumerate()) == before
+
+    assert asyncio.run(blocking_call.turns_during(wait)) >= 1
+
+
 def test_the_task_that_counts_turns_ends_with_the_calls() -> None:
     async def nothing() -> None:
         pass
