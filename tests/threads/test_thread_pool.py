@@ -1,16 +1,22 @@
+import json
 import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from cookbook.primes import PRIMES
+from cookbook.threads import thread_pool
 from cookbook.threads.thread_pool import (
     broken_speed_up,
     concurrent_with_thread_pool,
 )
 
+ROOT = Path(thread_pool.__file__).parents[2]
+BENCH = ROOT / "docs" / "recorded" / "bench.json"
 HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
@@ -45,6 +51,30 @@ def test_three_threads_cannot_wait_for_a_fourth() -> None:
 def test_with_the_gil_cpu_bound_threads_keep_at_most_one_core_busy() -> None:
     # Waiting threads wake up for the lock: some per cent come on top of 1.
     assert round(broken_speed_up(workers=8)) <= 1
+
+
+def test_the_switch_interval_is_5_ms_unless_it_is_changed() -> None:
+    program = "import sys; print(sys.getswitchinterval())"
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
+    assert float(run.stdout) == pytest.approx(0.005)
+
+
+def test_two_threads_with_the_gil_were_slower_than_a_loop_when_measured() -> (
+    None
+):
+    record = json.loads(BENCH.read_text(encoding="utf-8"))
+    [threads] = [
+        row["median"]
+        for row in record["charts"]["models"]["rows"]
+        if (row["series"], row["label"]) == ("3.13", "ThreadPoolExecutor")
+    ]
+    assert threads == pytest.approx(3 / 4, abs=0.05)
 
 
 def test_an_error_in_a_job_is_raised_when_its_result_is_reached() -> None:
