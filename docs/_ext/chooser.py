@@ -56,36 +56,49 @@ class ChooserDirective(SphinxDirective):
         return self.parse_text_to_nodes(text)
 
     def table(self, chooser: choices.Choices) -> list[nodes.Node]:
-        """Return the decision table, a column for each answer."""
-        columns = len(chooser.columns)
+        """Return the decision table, a column for each answer.
+
+        The exits, which are asked for before the columns, stand in a table of
+        their own above: a head can only come first.
+        """
         answers = chooser.questions[choices.COLUMN].answers
         heads = [
             f"{answers[name]}\n\n**{leaf.use}**"
             for name, leaf in chooser.columns.items()
         ]
+        asks = chooser.questions[choices.COLUMN].asks
+        exits = [
+            [label(chooser, row), cell(next(iter(row.leaves.values())))]
+            for row in chooser.exits
+        ]
+        rows = [
+            [label(chooser, row), *map(cell, row.leaves.values())]
+            for row in chooser.rows
+        ]
+        return [self.grid([], exits), self.grid([asks, *heads], rows)]
+
+    def grid(self, heads: list[str], rows: list[list[str]]) -> nodes.table:
+        """Return a table whose first column names the rows."""
+        columns = len(rows[0]) - 1
         group = nodes.tgroup(cols=columns + 1)
         group += nodes.colspec(colwidth=40, stub=1)
-        group += [nodes.colspec(colwidth=20) for _ in answers]
-        head, body = nodes.thead(), nodes.tbody()
-        asks = chooser.questions[choices.COLUMN].asks
-        head += self.row([asks, *heads])
-        for row in chooser.exits:
-            leaf = next(iter(row.leaves.values()))
-            body += self.row([label(chooser, row), cell(leaf)], columns - 1)
-        for row in chooser.rows:
-            cells = map(cell, row.leaves.values())
-            body += self.row([label(chooser, row), *cells])
-        group += [head, body]
-        return [nodes.table("", group, classes=["chooser"])]
-
-    def row(self, texts: list[str], more: int = 0) -> nodes.row:
-        """Return a row; the last cell spans *more* columns."""
-        entries = [
-            nodes.entry("", *self.parse_text_to_nodes(text)) for text in texts
+        group += [
+            nodes.colspec(colwidth=60 // columns) for _ in range(columns)
         ]
-        if more:
-            entries[-1]["morecols"] = more
-        return nodes.row("", *entries)
+        if heads:
+            group += nodes.thead("", self.row(heads))
+        group += nodes.tbody("", *map(self.row, rows))
+        return nodes.table("", group, classes=["chooser"])
+
+    def row(self, texts: list[str]) -> nodes.row:
+        """Return a row with a cell for each text."""
+        return nodes.row(
+            "",
+            *(
+                nodes.entry("", *self.parse_text_to_nodes(text))
+                for text in texts
+            ),
+        )
 
 
 def label(chooser: choices.Choices, row: choices.Row) -> str:

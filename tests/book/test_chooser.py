@@ -16,7 +16,7 @@ DRAWN = WRITTEN.replace("div.chart svg", "div.flow svg")
 
 def test_table_and_drawing_fit_on_the_screen_of_a_laptop(site: Site) -> None:
     with site.page("choosing.html", width=1280) as page:
-        for part in "table.chooser", "div.flow svg.desk":
+        for part in "table.chooser >> nth=-1", "div.flow svg.desk":
             box = page.locator(part).bounding_box()
             assert box
             assert box["y"] + box["height"] <= 800
@@ -40,6 +40,19 @@ def test_the_table_names_each_row_and_column(site: Site) -> None:
         expect(rows).to_have_count(len(CHOOSER.exits + CHOOSER.rows))
         heads = page.locator("table.chooser thead th")
         expect(heads).to_have_count(1 + len(CHOOSER.columns))
+
+
+def test_the_table_asks_in_the_order_of_the_drawing(site: Site) -> None:
+    with site.page("choosing.html") as page:
+        asked = page.locator(
+            "table.chooser :is(tbody th, thead th:first-child)"
+        ).all_inner_texts()
+        drawn = page.locator("div.flow svg.desk .asks").all_text_contents()
+    models = [leaf.use for leaf in CHOOSER.columns.values()]
+    drawn = [text for text in drawn if text not in models]
+    assert len(asked) == len(drawn)
+    for text, asks in zip(asked, drawn, strict=True):
+        assert text.startswith(asks)
 
 
 def test_the_list_of_reasons_names_each_edge_once(site: Site) -> None:
