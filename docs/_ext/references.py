@@ -8,7 +8,7 @@
     show a list that ``recipes.py`` has written.
 ``.. found-by::``
     leads from each phrase in it, one a line, to the page it is on; with the
-    option ``to``, to that anchor of it.
+    option ``to``, to that anchor of it, and in the index alone.
 
 A recipe or a test that does not exist is a warning.
 """
@@ -123,7 +123,19 @@ class FoundByDirective(SphinxDirective):
             ("single", phrase.replace(";", ","), anchor, "main", None)
             for phrase in self.content
         ]
-        return [addnodes.index(entries=entries)]
+        return [addnodes.index(entries=entries, unsearched=bool(anchor))]
+
+
+def hide_anchors(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Keep phrases that lead to an anchor out of the search.
+
+    It would list the page of error messages once for each that is like the
+    query. The index has read them by now.
+    """
+    del app, page
+    for node in list(doctree.findall(addnodes.index)):
+        if node.get("unsearched"):
+            node.parent.remove(node)
 
 
 def use_documented_name(
@@ -145,6 +157,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     for name in recipes.LISTS:
         app.add_directive(name, ListDirective)
     app.add_directive("found-by", FoundByDirective)
+    app.connect("doctree-resolved", hide_anchors)
     # before intersphinx
     app.connect("missing-reference", use_documented_name, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -22,10 +22,11 @@ function readIndex() {
     }
     return new Set(words.map(stem));
   };
-  const pages = titles.map((title, page) => ({ title: read(title, page), phrases: [] }));
+  const pages = titles.map((title, page) => ({ title: read(title, page), phrases: [], names: [] }));
   for (const [phrase, places] of Object.entries(indexentries)) {
-    for (const [page, , isMain] of places) {
+    for (const [page, anchor, isMain] of places) {
       if (isMain) pages[page].phrases.push(read(phrase, page));
+      if (isMain && !anchor) pages[page].names.push(new Set(split(phrase).map(stem)));
     }
   }
   for (const page of pages) page.words = new Set(page.phrases.flatMap((phrase) => [...phrase]));
@@ -79,9 +80,20 @@ function meant(word) {
   return [words.filter((other) => other.includes(word)), 1];
 }
 
+// The words of the query, those that tell nothing too: "what changed in 3.14"
+// has but one that tells.
+let asked = new Set();
+
+// Whether the query is, but for a word or two, one of a page's phrases.
+const names = (phrase) => {
+  const both = [...asked].filter((word) => phrase.has(word)).length;
+  return both / (asked.size + phrase.size - both) > 0.65;
+};
+
 // Take "time out" for "timeout" too, and "life lock" for "livelock".
 splitQuery = (query) => {
   const words = split(query);
+  asked = new Set(words.map((word) => telling([word]).length && meant(stem(word))[0][0] || stem(word)));
   const { files } = readIndex();
   const written = pairs(words).filter((pair, n) => {
     const word = stem(pair);
@@ -125,10 +137,14 @@ Search.performTermsSearch = (terms) => {
     .map(([page, score]) => [docnames[page], titles[page], "", null, 10 * score / all, filenames[page], "text"]);
 };
 
-// Recipes come first, then other pages, then functions and classes.
+// A page written by hand that the query names comes first, then recipes, then
+// other pages, then functions and classes.
 Scorer.score = ([page, , , , score, , kind]) => {
   if (kind === "object" || kind === "index" && score < 50) return score / 1000;
-  return page.startsWith("recipes/") && !page.endsWith("/index") ? score + 100 : score;
+  if (page.startsWith("recipes/") && !page.endsWith("/index")) return score + 100;
+  const { pages } = readIndex();
+  const isNamed = pages[Search._index.docnames.indexOf(page)].names.some(names);
+  return isNamed ? score + 200 : score;
 };
 
 // A chapter's name is part of each name in it: only the last part counts.

@@ -1,10 +1,11 @@
 """The search of the built book, asked in readers' words, right and misspelt.
 
 ``tests/searches.tsv`` has one line for each query: its kind, the query, and
-the recipes that answer it or a question of ``tests/questions.tsv`` that they
-answer. A kind is *asked* by a reader, *reworded* or *misspelt*; a right page
-must be among the first three results for nearly all of them. Of the kind
-*first* it must be the very first, for each.
+the recipes or other pages that answer it, or a question of
+``tests/questions.tsv`` that recipes answer. A kind is *asked* by a reader,
+*reworded* or *misspelt*; a right page must be among the first three results
+for nearly all of them. Of the kind *first* it must be the very first, for
+each.
 """
 
 from collections.abc import Iterator
@@ -45,10 +46,17 @@ def read_queries() -> list[Query]:
     queries = []
     for kind, text, right in (line.split("\t") for line in lines):
         answers = [one.recipe for one in QUESTIONS if one.name == right]
-        recipes = map(catalogue.find, answers or right.split())
-        pages = frozenset(f"recipes/{one.address}" for one in recipes)
+        pages = frozenset(map(address, answers or right.split()))
         queries.append(Query(kind, text, pages))
     return queries
+
+
+def address(name: str) -> str:
+    """Return the address of a recipe, or of a page written by hand."""
+    if "." in name or name == "primes":
+        return f"recipes/{catalogue.find(name).address}"
+    assert (catalogue.ROOT.parent / "docs" / f"{name}.rst").exists()
+    return name
 
 
 QUERIES = read_queries()
