@@ -15,8 +15,9 @@ coroutine function
     a function defined with ``async def``; calling it returns a coroutine and
     runs none of its code yet.
 coroutine
-    a call that can pause and go on; it runs when it is awaited or when a task
-    is made of it, and only once.
+    what a call of a coroutine function returns, and in a loose sense that
+    function: it can pause at an ``await`` and go on. It runs once, when it is
+    awaited or when a task is made of it.
 await
     to wait for a result, and to let other tasks run if it is not there yet.
 event loop
@@ -27,7 +28,7 @@ blocking call
     a call that keeps its thread until it returns, and with it the event loop
     of that thread.
 future
-    a result that is not there yet; a task is one.
+    a result that may not be there yet; a task is one.
 task group
     an ``async with`` block that does not end before all its tasks have ended.
 exception group
@@ -38,8 +39,6 @@ cancellation
 timeout
     a cancellation that comes when a time is over, and is raised as
     :exc:`TimeoutError`.
-thread-safe call
-    a call that another thread may make, and that wakes the event loop.
 background loop
     an event loop in a thread of its own, for synchronous code.
 runner
@@ -98,7 +97,7 @@ jitter
 hedged request
     a second request for the same thing, sent when the first takes long.
 context variable
-    a variable with a value for each task.
+    a variable with a value of its own in each task.
 loop factory
     a function that makes the event loop.
 event loop policy

@@ -17,7 +17,7 @@ that you do not know while you hold it.
 critical section
     the lines that only one thread at a time may run, because it holds a lock.
 deadlock
-    threads wait for each other, and none can ever go on.
+    threads, tasks or processes wait for each other, and none can ever go on.
 cycle
     the circle of a deadlock: each thread holds what the one before it waits
     for.

@@ -24,18 +24,19 @@ worker
     a process that is started to run jobs for another, its parent.
 
 pool
-    a fixed number of workers and the queues that lead to and from them.
+    workers that are kept for many jobs, and the queues that lead to and from
+    them.
 
 executor
     an object that takes jobs and gives a future for each; it may run them in
-    threads or in processes.
+    threads, in processes, in interpreters or on a cluster.
 
 future
-    stands for an answer that may not be there yet; reading it waits, and
-    raises what the job raised.
+    stands for an answer that may not be there yet. ``result()`` waits for it,
+    ``await`` does in asyncio; both raise what the job raised.
 
 start method
-    the way in which a worker comes to be: fork, spawn or forkserver.
+    the way in which a process is started: fork, spawn or forkserver.
 
 fork
     copy the parent, with all that it holds, and only the thread that forks.

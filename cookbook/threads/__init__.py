@@ -22,6 +22,8 @@ lock
     what a thread holds in a critical section; others wait for it.
 atomic
     in one piece: no other thread sees it half done.
+thread-safe
+    right even if several threads use it at once, with no lock of their own.
 condition
     what a thread waits at until another one says that something has changed.
 semaphore
@@ -31,8 +33,8 @@ event
 barrier
     a place where threads wait until a given number of them is there.
 queue
-    a line of items, with locks of its own: threads put them in and get them
-    out.
+    a line of items that some put in and others take out, with no lock of
+    theirs: there is one for threads, one for tasks and one for processes.
 back-pressure
     a full queue makes its producer wait.
 snapshot
@@ -42,9 +44,10 @@ check-then-act
 sentinel
     an item that says that no more will come.
 daemon thread
-    a thread that does not keep the program alive.
+    a thread that does not keep the program alive: it is stopped wherever it
+    is when the program ends.
 pool
-    a fixed number of threads that take jobs from a queue.
+    threads that are kept for many jobs, which they take from a queue.
 future
     a result that is not there yet; asking for it waits, or raises the job's
     error.
