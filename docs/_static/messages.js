@@ -18,8 +18,11 @@
 
   const wordsOf = text =>
     new Set((text.toLowerCase().match(/[\p{L}\p{N}_]{2,}/gu) ?? []).filter(word => !/^\d+$/.test(word)));
+  const patternOf = text => new RegExp(
+    text.toLowerCase().split("…").map(part => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".*?"));
+  const nameOf = line => /^[\w.]+(?=:|$)/.exec(line.toLowerCase())?.[0].split(".").pop();
   const entries = messages.map(([anchor, texts, meaning, recipes]) =>
-    ({ anchor, texts: texts.map(text => ({ text, words: wordsOf(text) })), meaning, recipes }));
+    ({ anchor, texts: texts.map(text => ({ text, words: wordsOf(text), pattern: patternOf(text) })), meaning, recipes }));
 
   // A word of few messages says more than one of many.
   const counts = new Map();
@@ -32,28 +35,55 @@
     (sum, word) => counts.has(word) ? sum + Math.log(1 + entries.length / counts.get(word)) : sum, 0);
 
   // How sure it is that the query is this message: nearly all of its words are
-  // there, and few of another one; or the query is a piece of it.
-  const sureness = (query, asked, { text, words }) => {
+  // there, and few of another one; or one is a piece of the other. It is not if
+  // they name different errors.
+  const sureness = (query, asked, { text, words, pattern }) => {
     const common = weigh(new Set([...words].filter(word => asked.has(word))));
     const covered = common / weigh(words);
     const meant = common / weigh(asked);
-    const name = text.split(":")[0].split(".").pop().toLowerCase();
+    const name = nameOf(text);
+    const other = nameOf(query);
     if (text.toLowerCase() === query) return 3;
+    if (query.includes(":") && name && other && name !== other) return 0;
     if (asked.size > 2 && text.toLowerCase().includes(query)) return 1 + covered;
-    if (query.split(".").pop() === name && /[a-z]{4}/.test(name)) return 1;
+    if (other === query.split(".").pop() && other === name && /[a-z]{4}/.test(name)) return 1;
+    if (words.size > 2 && pattern.test(query)) return 0.9;
     return covered > 0.6 && meant > 0.5 ? covered * meant : 0;
   };
 
-  const find = query => {
-    const asked = wordsOf(query);
+  const findIn = line => {
+    const asked = wordsOf(line);
     if (!weigh(asked)) return [];
     const found = entries
       .map(entry => entry.texts
-        .map(one => ({ ...entry, text: one.text, sure: sureness(query, asked, one) }))
+        .map(one => ({ ...entry, text: one.text, sure: sureness(line, asked, one) }))
         .reduce((best, one) => one.sure > best.sure ? one : best))
       .filter(({ sure }) => sure)
       .sort((one, other) => other.sure - one.sure);
-    return found.filter(({ sure }) => sure > found[0].sure * 0.8).slice(0, 3);
+    return found.filter(({ sure }) => sure > found[0].sure * 0.8);
+  };
+
+  // The lines of a traceback that may be a message, the last one first: what
+  // is not indented, or only by the frame of a group. The browser has put a
+  // space in the place of each line's end.
+  const linesOf = text => text
+    .replace(/\s+\+-[-+]*(?: (?:\d+|\.{3}) -+)?/g, " ")
+    .replace(/\s+\|(?=\s)/g, "")
+    .replace(/\s(?=(?:\w+\.)*[A-Z]\w+(?::\s|\s{2}|\s*$))/g, "\n")
+    .replace(/\s{3,}[^\n]*?(?=\n|\s{2}|$)/g, "\n")
+    .split(/\n|\s{2}/)
+    .reverse();
+
+  const find = text => {
+    const query = text.trim().replace(/\s+/g, " ").toLowerCase();
+    const whole = findIn(query);
+    if (whole[0]?.sure >= 1) return whole.slice(0, 3);
+    const lines = linesOf(text).map(line => line.trim().toLowerCase());
+    const [errors, warnings] = [false, true].map(is => lines.filter(line => /warning:/.test(line) === is));
+    const found = [...errors, ...warnings, query].flatMap(findIn);
+    return found
+      .filter(({ anchor }, number) => found.findIndex(one => one.anchor === anchor) === number)
+      .slice(0, 3);
   };
 
   const make = (name, parent, text = "") => {
@@ -71,7 +101,7 @@
   const input = form.elements.q;
   const show = () => {
     list.replaceChildren();
-    const found = find(input.value.trim().toLowerCase().replace(/\s+/g, " "));
+    const found = find(input.value);
     list.hidden = !found.length;
     for (const { anchor, text, meaning, recipes } of found) {
       const item = make("li", list);

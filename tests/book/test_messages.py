@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.book.browser import ROOT, Clipboard, Site
+from tests.reproducing import output
 from tests.test_questions import QUESTIONS
 
 PAGE = "errors.html"
@@ -41,13 +42,46 @@ ASKED = ALSO_ASKED + [
         question.text,
     )
 ]
-FIND = """queries => queries.map(query => {
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "shop.py", line 12, in start_shop
+    with ProcessPoolExecutor() as pool, asyncio.Lock() as lock:
+         ~~~~~~~~~~~~~~~~~~~^^
+  File "/usr/lib/python3.14/queue.py", line 7, in get
+    raise Empty
+{}"""
+GROUP = """\
+  + Exception Group Traceback (most recent call last):
+  |   File "shop.py", line 12, in start_shop
+  |     async with asyncio.TaskGroup() as group:
+  |                ~~~~~~~~~~~~~~~~~^^
+  | Lost: nothing that anybody knows (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "shop.py", line 7, in crunch
+    |     raise RuntimeError("another loop")
+    | {}
+    +------------------------------------
+"""
+# Programs whose tracebacks are pasted as they come, and what must be found.
+WHOLE: dict[str, list[str]] = {
+    "release-unlocked-lock": [],
+    "no-running-event-loop": [],  # a warning follows
+    "bootstrapping-phase": [],  # of many lines
+    "task-exception-was-never-retrieved": [],  # comes before the traceback
+    "remote-traceback": [],  # is the cause of another error
+    "af-unix-path-too-long": ["eof-error-of-a-pipe"],  # the last of a chain
+    "taskgroup-is-shutting-down": [],  # in a group
+}
+SHOWN = """() =>
+  [...document.querySelectorAll(".messages-found li p:first-child a")]
+    .map(link => new URL(link.href).hash.slice(1))"""
+FIND = f"""queries => queries.map(query => {{
   const input = document.querySelector("article input[name=q]");
   input.value = query;
-  input.dispatchEvent(new Event("input", { bubbles: true }));
-  return [...document.querySelectorAll(".messages-found li p:first-child a")]
-    .map(link => new URL(link.href).hash.slice(1));
-})"""
+  input.dispatchEvent(new Event("input", {{ bubbles: true }}));
+  return ({SHOWN})();
+}})"""
 
 
 def found(
@@ -91,6 +125,49 @@ def with_own_names(words: str) -> str:
     for name, other in NAMES.items():
         words = re.sub(rf"\b{name}\b", other, words)
     return words.replace("…", MASKS[0]).replace("program.py", "shop.py")
+
+
+@pytest.mark.parametrize("around", [TRACEBACK, GROUP])
+def test_a_message_is_found_first_with_the_traceback_around_it(
+    around: str, site: Site
+) -> None:
+    errors_alone = [
+        (with_own_names(words), entry)
+        for words, entry in MESSAGES
+        if re.match(r"[\w.]+(?:$|: )", words)
+    ]
+    assert len(errors_alone) > 100
+    queries = [
+        around.format(words).replace("\n", " ") for words, _ in errors_alone
+    ]
+    wrong = [
+        (words, anchors)
+        for (words, entry), anchors in zip(
+            errors_alone, found(site, queries), strict=True
+        )
+        if not anchors or anchors[0] not in said_alike(entry)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize(("anchor", "before"), WHOLE.items())
+def test_the_whole_of_what_a_program_prints_can_be_pasted(
+    anchor: str, before: list[str], site: Site
+) -> None:
+    [entry] = [one for one in ENTRIES if one.anchor == anchor]
+    printed = output(entry)
+    assert printed.count("\n") > 2
+    with site.page(PAGE) as page:
+        paper = page.context.new_page()
+        paper.set_content("<textarea></textarea>")
+        paper.locator("textarea").fill(printed)
+        paper.locator("textarea").press("Control+A")
+        paper.locator("textarea").press("Control+C")
+        page.bring_to_front()
+        page.locator("article input[name=q]").press("Control+V")
+        expect(page.locator(".messages-found a").first).to_be_visible()
+        shown = page.evaluate(SHOWN)
+    assert shown[: len(before) + 1] == [*before, anchor]
 
 
 def test_every_message_that_readers_ask_for_is_found(site: Site) -> None:
