@@ -74,7 +74,12 @@ def test_a_stretch_too_short_to_be_seen_is_seen_and_on_the_axis() -> None:
     assert last + width == pytest.approx(100)
 
 
-def test_what_is_cut_out_of_the_axis_takes_a_gap_and_says_how_long() -> None:
+def marks(root: ET.Element, kind: str) -> int:
+    """Return how many marks of a kind there are, that of the legend too."""
+    return sum(one.get("class") == kind for one in root.iter(f"{SVG}path"))
+
+
+def test_what_is_cut_out_of_the_axis_takes_a_gap_with_a_mark() -> None:
     does: Does = [
         ("runs", 0, 10, ""),
         ("waits", 10, 990, "Event.wait"),
@@ -86,7 +91,31 @@ def test_what_is_cut_out_of_the_axis_takes_a_gap_and_says_how_long() -> None:
     assert first == 0
     assert last == pytest.approx(half + lanes.GAP, abs=0.01)
     assert width == same == pytest.approx(half, abs=0.01)
-    assert "980 µs" in texts(root)
+    assert marks(root, "break") == 2
+    assert "nothing runs, left out" in texts(root)
+
+
+def test_times_on_a_broken_axis_are_those_since_the_start() -> None:
+    does: Does = [("runs", at, at + 10, "") for at in (0, 500, 990)]
+    cuts = [(10, 500), (510, 990)]
+    root = drawn(timeline(lane(does), cuts=cuts))
+    places = {
+        one.text: float(one.get("x", "").rstrip("%"))
+        for one in root.iter(f"{SVG}text")
+        if (one.text or "").removesuffix(" µs").isdigit()
+    }
+    shown = sorted(places, key=places.__getitem__)
+    assert shown == ["0", "500", "990", "1000 µs"]
+    assert lanes.numbers([0, 99.1, 99.4, 102]) == ["0", "99.1", "99.4", "102"]
+    assert lanes.numbers([0, 1.25, 4]) == ["0", "1.2", "4"]
+
+
+def test_the_end_of_an_axis_is_written_whatever_is_beside_it() -> None:
+    does: Does = [("runs", 0, 1000, "")]
+    for axis in (1000, 999_999, 2_100_000):
+        root = drawn(timeline(lane(does), axis=axis, took=0))
+        units = [one for one in texts(root)[2:] if one[-1] == "s" != one]
+        assert len([one for one in units if one[0].isdigit()]) == 1
 
 
 def test_a_label_is_written_only_where_it_fits_on_a_phone_or_a_desk() -> None:
@@ -105,7 +134,28 @@ def test_a_label_is_written_only_where_it_fits_on_a_phone_or_a_desk() -> None:
 def test_the_legend_names_the_looks_that_are_drawn_and_no_others() -> None:
     written = texts(drawn(timeline(lane([("runs", 0, 1000, "work")]))))
     assert "runs" in written
-    assert not {"waits", "blocked", "in turns"} & {*written}
+    assert not {"waits", "blocked", "in turns", "dies"} & {*written}
+
+
+def test_turns_too_short_for_stripes_are_drawn_as_one_run() -> None:
+    does: Does = [("turns", 0, 5, ""), ("waits", 5, 1000, "Event.wait")]
+    root = drawn(timeline(lane(does)))
+    assert bars(root, "runs")
+    assert not bars(root, "turns")
+    assert "in turns" not in texts(root)
+
+
+def test_a_process_that_dies_is_marked_where_it_does() -> None:
+    died = lane([("runs", 0, 400, "work")]) | {"dies": True}
+    shown = timeline(died, lane([("runs", 0, 1000, "work")]))
+    root = drawn(shown)
+    _, mark, _ = root.iter(f"{SVG}svg")
+    assert mark.get("x") == "40.00%"
+    assert marks(root, "dies") == 2
+    assert "dies" in texts(root)
+    first_lane, other = shown.pictures[0].lanes
+    assert first_lane.words == "from 0 on: runs 400 µs, dies at 400 µs"
+    assert "dies" not in other.words
 
 
 def test_what_is_written_beside_the_axis_fits_on_a_phone() -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from timelines import __main__ as program
 from timelines import lanes, layout
 from timelines.lanes import Lane, Picture, RecordError, Segment
 
+Does = tuple[int, int, str, str]
 Facts = dict[str, Any]
 
 RECORDED = program.RECORDED
@@ -316,6 +318,28 @@ def main():
     assert lane.time("runs") > 10_000_000
 
 
+def test_a_worker_that_ends_within_its_job_runs_until_then_and_dies() -> None:
+    def worker(gone: int, *does: Does) -> Lane:
+        at = [
+            (1, 0, 1, "enter", "main"),
+            *((2, *one) for one in does),
+            (1, 90, 1, "leave", "main"),
+        ]
+        events = [
+            lanes.Event(when, process, thread, when, kind, (word,))
+            for process, when, thread, kind, word in at
+        ]
+        found = lanes.picture(events, 1, {2: gone})
+        return found.lanes[-1]
+
+    begins, ends = (20, 1, "enter", "work"), (30, 1, "leave", "work")
+    died = worker(50, begins)
+    assert died.segments == [Segment(20, 50, "runs", "work")]
+    assert (died.alive, died.dies) == ((20, 50), True)
+    assert not worker(50, begins, ends).dies  # when it was idle
+    assert not worker(95, begins).dies  # when all is over
+
+
 @recorder
 def test_a_program_that_prints_something_else_is_not_recorded() -> None:
     with pytest.raises(RecordError, match="prints something else"):
@@ -492,3 +516,11 @@ def test_the_page_reads_what_the_recorder_writes() -> None:
     assert picture.title == "The trap"
     assert [one.name for one in picture.lanes] == ["one", "one"]
     assert picture.lanes[1].does[0].words.startswith("blocked 7.0 µs")
+
+
+def test_the_page_knows_of_a_worker_that_it_died() -> None:
+    died = replace(lane((0, 5, "runs")), dies=True)
+    facts = shown(trap=[died, lane((2, 9, "runs"))])
+    text = program.written({"code": "0", "python": "3.14", "pictures": facts})
+    [picture] = drawn.read("a.recipe", text).pictures
+    assert [one.dies for one in picture.lanes] == [True, False]

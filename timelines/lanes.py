@@ -82,12 +82,14 @@ class Lane:
         alive: When it comes to be, and when it was last seen: a process until
             it ends, a thread until it has done its last job.
         segments: In their order, without overlap.
+        dies: Whether it is a process that ends in the midst of a job.
     """
 
     kind: str
     name: str
     alive: tuple[int, int]
     segments: list[Segment]
+    dies: bool = False
 
     def time(self, state: State) -> int:
         """Return for how long it is in *state*."""
@@ -166,9 +168,11 @@ def picture(
             and event.kind != "call"
         ]
         last = max(thread.events[-1].at, gone.get(thread.process, 0))
+        dies = thread.process in gone and bool(_job(thread))
         if thread.process == process:
             last = max(end, last)
-        stretches = [*_stretches(thread, others, last)]
+            dies = False
+        stretches = [*_stretches(thread, others, last, dies=dies)]
         lost += _lost(thread, stretches, begin, end)
         if tasks := [*_tasks(thread, end)]:
             lanes += _lanes_of_tasks(tasks, stretches)
@@ -177,7 +181,7 @@ def picture(
             if kind == "thread":  # of which nobody notes the end
                 last = stretches[-1].end
             alive = thread.events[0].at, last
-            lanes.append(Lane(kind, thread.name, alive, stretches))
+            lanes.append(Lane(kind, thread.name, alive, stretches, dies))
     found = [_within(lane, begin, end) for lane in lanes]
     shown = [lane for lane in found if lane.segments]
     shown.sort(key=lambda lane: lane.segments[0].start)
@@ -191,7 +195,12 @@ def _within(lane: Lane, begin: int, end: int) -> Lane:
         replace(one, start=one.start - begin, end=one.end - begin)
         for one in _between(lane.segments, begin, end)
     ]
-    return replace(lane, alive=(first, last), segments=segments)
+    return replace(
+        lane,
+        alive=(first, last),
+        segments=segments,
+        dies=lane.dies and lane.alive[1] <= end,
+    )
 
 
 def _span(events: list[Event], process: int) -> tuple[int, int]:
@@ -225,13 +234,23 @@ def _threads(events: list[Event]) -> list[_Thread]:
     return list(threads.values())
 
 
+def _job(thread: _Thread) -> str:
+    """Return the function that *thread* was in last; empty if it left it."""
+    stack = _Stack()
+    for event in thread.events:
+        stack.see(event)
+    return stack.job
+
+
 def _stretches(
-    thread: _Thread, others: list[int], last: int
+    thread: _Thread, others: list[int], last: int, *, dies: bool
 ) -> Iterator[Segment]:
     """Yield what *thread* does while it is in the program.
 
     Where nothing says that it is in a call that waits, it runs until another
-    thread of its process does: there is one GIL. From there on it waits.
+    thread of its process does: there is one GIL. From there on it waits. What
+    dies in a job that did not wait ran until then: a call that ends a process
+    is the last that is known of it.
     """
     stack = _Stack()
     events = [*thread.events]
@@ -246,8 +265,10 @@ def _stretches(
         ):
             yield Segment(start, stop, *waited)
             continue
-        if following is events[-1]:  # nothing says how long it ran
-            continue
+        if following is events[-1]:
+            if dies:
+                yield Segment(start, stop, "runs", stack.job)
+            continue  # else nothing says how long it ran
         next_one = bisect_right(others, start)
         ran_out = others[next_one] if next_one < len(others) else stop
         if ran_out < stop and not (stack.calls and _ran(event, following)):

@@ -141,6 +141,7 @@ def describe(name: str, picture: Picture, along: Axis) -> dict[str, Any]:
                     ]
                     for one in merged(lane.segments, along)
                 ],
+                **({"dies": True} if lane.dies else {}),
             }
             for lane in picture.lanes[:LANES]
         ],

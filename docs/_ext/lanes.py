@@ -15,18 +15,23 @@ from drawing import (
     HALF,
     LETTER,
     PHONE,
-    Anchor,
     Scale,
     _line,
     _percent,
     _text,
 )
 
-STATES = {
+LOOKS = {
     "runs": "runs",
-    "turns": "in turns",
     "waits": "waits",
     "blocked": "blocked",
+    "turns": "in turns",
+    "dies": "dies",
+    "break": "nothing runs, left out",
+}
+MARKS = {  # what is no bar, in pixels around its middle
+    "dies": "M-4 -4L4 4M-4 4L4 -4",
+    "break": "M-5 5L-1 -5M1 5L5 -5",
 }
 PARTS = {"trap": "The trap", "recipe": "The recipe"}
 UNITS = ((1_000_000, "s"), (1_000, "ms"), (1, "µs"))
@@ -37,6 +42,7 @@ BAR = 1.1  # ems that a lane is thick
 SMALL = 0.5  # ems from a lane of a thumbnail to the next
 GAP = 3.0  # percent of the axis that stand for a stretch left out
 LEAST = 0.6  # percent across what is too short to be seen
+STRIPED = 1.5  # percent across the least that stripes are seen in
 DESK = 48.0  # ems across a page on a desk, at least
 WORDS = 8  # stretches of a lane that the table spells out
 
@@ -74,12 +80,14 @@ class Lane:
         name: What the page calls it.
         alive: When it comes to be, and when it was last seen.
         does: What it does, in order.
+        dies: Whether it is a process that ends in the midst of a job.
     """
 
     kind: str
     name: str
     alive: tuple[float, float]
     does: list[Stretch]
+    dies: bool = False
 
     @property
     def words(self) -> str:
@@ -87,6 +95,8 @@ class Lane:
         said = [one.words for one in self.does[:WORDS]]
         if more := self.does[WORDS:]:
             said.append(f"and so on, {len(more)} more")
+        if self.dies:
+            said.append(f"dies at {duration(self.alive[1])}")
         return f"from {duration(self.does[0].start)} on: {', '.join(said)}"
 
 
@@ -182,6 +192,7 @@ def picture(fact: dict[str, Any]) -> Picture:
                 lane["name"],
                 (lane["alive"][0], lane["alive"][1]),
                 [Stretch(*one) for one in lane["does"]],
+                lane.get("dies", False),
             )
             for lane in fact["lanes"]
         ],
@@ -260,18 +271,36 @@ def _drawn(shown: Timeline) -> Iterator[str]:
             parts += _axis(picture, left, y + 0.2)
             y += 2.2
         y += 0.4 * (not last)
-    states = [
-        one.state
-        for picture in shown.pictures
-        for lane in picture.lanes
-        for one in lane.does
-    ]
-    looks = [one for one in STATES if one in states]
-    legend, y = _legend(shown, looks, left, y)
+    looks = {*_looks(shown)}
+    legend, y = _legend(shown, [one for one in LOOKS if one in looks], left, y)
     yield from _opening(shown, left, y)
     yield from parts
     yield from legend
     yield "</svg>"
+
+
+def _looks(shown: Timeline) -> Iterator[str]:
+    """Yield what is seen in *shown*, as often as it is."""
+    for picture in shown.pictures:
+        yield from ["break"] * len(picture.cuts)
+        for lane in picture.lanes:
+            yield from ["dies"] * lane.dies
+            yield from (_look(picture, one) for one in lane.does)
+
+
+def _look(picture: Picture, one: Stretch) -> str:
+    """Return how a stretch is drawn: stripes need room."""
+    width = picture.at(one.end) - picture.at(one.start)
+    narrow = one.state == "turns" and width < STRIPED
+    return "runs" if narrow else one.state
+
+
+def _mark(kind: str, x: str, y: float) -> str:
+    """Draw what is no bar; its size is the same on every page."""
+    return (
+        f'<svg x="{x}" y="{y:.2f}em" overflow="visible">'
+        f'<path class="{kind}" d="{MARKS[kind]}" stroke="currentColor"/></svg>'
+    )
 
 
 def _opening(shown: Timeline, left: float, height: float) -> Iterator[str]:
@@ -322,6 +351,8 @@ def _lane(
             f'<rect class="cut" x="{x:.2f}%" y="{middle - ROW / 2:.2f}em"'
             f' width="{width:.2f}%" height="{ROW}em"/>'
         )
+    if lane.dies:
+        yield _mark("dies", seen, middle)
 
 
 def _stretch(
@@ -337,10 +368,11 @@ def _stretch(
     width = max(LEAST, picture.at(one.end) - x)
     x = min(x, 100 - width)
     fill = ""
-    if one.state in ("blocked", "turns"):
-        fill = f' style="fill: url(#{escape(shown.name)}-{one.state})"'
+    look = _look(picture, one)
+    if look in ("blocked", "turns"):
+        fill = f' style="fill: url(#{escape(shown.name)}-{look})"'
     yield (
-        f'<rect class="{one.state}" x="{x:.2f}%"'
+        f'<rect class="{look}" x="{x:.2f}%"'
         f' y="{middle - BAR / 2:.2f}em" width="{width:.2f}%"'
         f' height="{BAR}em"{fill}/>'
     )
@@ -377,59 +409,84 @@ def _inside(picture: Picture, one: Stretch) -> Iterator[float]:
 
 
 def _axis(picture: Picture, left: float, y: float) -> Iterator[str]:
-    """Draw the axis: round times, or how long is what was left out."""
+    """Draw the axis: round times, or those at which it goes on."""
     yield _line("axis", "0", y, "100%", y)
     size, unit = next(
         (one for one in UNITS if picture.axis >= 2 * one[0]), UNITS[-1]
     )
-    marks = [
-        (picture.at(tick * size), f"{tick:g}")
-        for tick in Scale(0, picture.axis / size, log=False).ticks()
-    ]
+    times = Scale(0, picture.axis / size, log=False).ticks()
     if picture.cuts:
-        marks = [(0.0, "0")]
-        marks += [
-            (picture.at((start + end) / 2), duration(end - start))
-            for start, end in picture.cuts
-        ]
-        for start, end in picture.cuts:
-            x, width = picture.at(start), picture.at(end) - picture.at(start)
-            yield (
-                f'<rect class="cut" x="{x:.2f}%" y="{y - 0.2:.2f}em"'
-                f' width="{width:.2f}%" height="0.4em"/>'
-            )
+        times = [end / size for _, end in picture.cuts]
+        times = [0.0, *times, picture.axis / size]
+    for start, end in picture.cuts:
+        x, width = picture.at(start), picture.at(end) - picture.at(start)
+        yield (
+            f'<rect class="cut" x="{x:.2f}%" y="{y - 0.2:.2f}em"'
+            f' width="{width:.2f}%" height="0.4em"/>'
+        )
+        yield _mark("break", f"{x + width / 2:.2f}%", y)
+        goes_on = f"{x + width:.2f}%"
+        yield _line("axis", goes_on, y, goes_on, y + 0.25)
+    places = [picture.at(time * size) for time in times]
+    marks = [*zip(places, numbers(times), strict=True)]
+    yield from _below(marks, unit, PHONE - left, y + 1.2)
+
+
+def _below(
+    marks: list[tuple[float, str]], unit: str, room: float, y: float
+) -> Iterator[str]:
+    """Write the begin of an axis, its end, and of the rest what fits."""
+    *others, (place, words) = marks
+    words = f"{words} {unit}"
+    half = LETTER * len(words) / 2
+    stop = min(place / 100 * room - half, room - 2 * half)
+    if stop < room - 2 * half:
+        yield from _text(words, f"{place:.2f}%", y, "quiet", anchor="middle")
     else:
-        marks[-1] = (marks[-1][0], f"{marks[-1][1]} {unit}")
+        yield from _text(words, "100%", y, "quiet", anchor="end")
     edge = -LETTER
-    for at, words in marks:
-        across, half = at / 100 * (PHONE - left), LETTER * len(words) / 2
-        if across - half < edge and at:
+    for place, words in others:
+        across, half = place / 100 * room, LETTER * len(words) / 2
+        if not place:
+            yield from _text(words, "0", y, "quiet")
+        elif across - half >= edge and across + half + LETTER <= stop:
+            at = f"{place:.2f}%"
+            yield from _text(words, at, y, "quiet", anchor="middle")
+        else:
             continue
-        if across + half > PHONE - left:
-            yield from _text(words, "100%", y + 1.2, "quiet", anchor="end")
-            return
         edge = across + half + LETTER
-        anchor: Anchor = "middle" if at else "start"
-        yield from _text(words, f"{at:.2f}%", y + 1.2, "quiet", anchor=anchor)
+
+
+def numbers(times: list[float]) -> list[str]:
+    """Return *times* in as few digits as tell them apart."""
+    few = int(0 < times[-1] < TWO_DIGITS)
+    for digits in range(few, 3):
+        shown = [f"{round(time, digits):g}" for time in times]
+        if len({*shown}) == len(shown):
+            break
+    return shown
 
 
 def _legend(
-    shown: Timeline, states: list[str], left: float, y: float
+    shown: Timeline, looks: list[str], left: float, y: float
 ) -> tuple[list[str], float]:
-    """Say what the looks of the lanes mean; return where that ends."""
+    """Say what is seen in the lanes; return where that ends."""
     parts: list[str] = []
     x = -left
-    for state in states:
-        width = LETTER * len(STATES[state]) + 2.3
+    for look in looks:
+        width = LETTER * len(LOOKS[look]) + 2.3
         if x + width > PHONE - left + 1:
             x, y = -left, y + 1.5
-        fill = ""
-        if state in ("blocked", "turns"):
-            fill = f' style="fill: url(#{escape(shown.name)}-{state})"'
-        parts.append(
-            f'<rect class="{state}" x="{x:.2f}em" y="{y + 0.35:.2f}em"'
-            f' width="1.2em" height="0.8em"{fill}/>'
-        )
-        parts += _text(STATES[state], f"{x + 1.5:.2f}em", y + 1.1, "quiet")
+        if look in MARKS:
+            parts.append(_mark(look, f"{x + 0.6:.2f}em", y + 0.75))
+        else:
+            fill = ""
+            if look in ("blocked", "turns"):
+                fill = f' style="fill: url(#{escape(shown.name)}-{look})"'
+            parts.append(
+                f'<rect class="{look}" x="{x:.2f}em" y="{y + 0.35:.2f}em"'
+                f' width="1.2em" height="0.8em"{fill}/>'
+            )
+        parts += _text(LOOKS[look], f"{x + 1.5:.2f}em", y + 1.1, "quiet")
         x += width
     return parts, y + 1.6

@@ -19,6 +19,7 @@ PAGES = (
     "threads/shared_counter",
     "threads/thread_pool",
     "coroutines/run_together",
+    "processes/dead_worker",
     "processes/executor_map",
     "deadlocks/dining_philosophers",
 )
