@@ -62,6 +62,7 @@ REPAIRS = (
 )
 MODULE = re.compile(r"^([a-z_]+\.)+(?=[A-Z])")  # concurrent.futures.Error
 MODULE_ROLE = re.compile(r":mod:`~?cookbook\.([a-z_.]+)`")
+OWN_ROLE = re.compile(r":[a-z]+:`(\w+)`")
 RETURNS = re.compile(r"^Returns:\n( +)", re.MULTILINE)
 TERM = re.compile(r"\n\n(?=\S.*\n[ ])")  # before a definition list
 WARNING = re.compile(r"^Warning:\n((?:[ ].*\n|\n)+)", re.MULTILINE)
@@ -299,8 +300,12 @@ def first_sentence(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the first paragraph of *text* on one line."""
-    return " ".join(text.partition("\n\n")[0].split())
+    """Return the first paragraph of *text* on one line.
+
+    A role with a name of the module finds it on the module's page alone.
+    """
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    return OWN_ROLE.sub(r"``\1``", paragraph)
 
 
 def plain(text: str) -> str:
