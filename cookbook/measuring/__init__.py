@@ -34,6 +34,7 @@ spread
 __all__ = [
     "time_it_right",
     "find_the_bottleneck",
+    "see_your_program",
     "crossover",
     "amdahl",
     "contention",
