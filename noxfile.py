@@ -155,7 +155,11 @@ def browser(session: nox.Session) -> None:
     """Build the book and read it in Chromium, as a reader would."""
     install(session, "docs", "browser")
     build_book(session, "-q")
-    session.run("python", "-m", "pytest", "tests/book", *session.posargs)
+    # Two files at a time: each has one Chromium, which leaves a core idle.
+    at_once = ("-n", "2", "--dist", "loadfile")
+    session.run(
+        "python", "-m", "pytest", *at_once, "tests/book", *session.posargs
+    )
 
 
 @nox.session
