@@ -5,6 +5,7 @@ import multiprocessing
 import operator
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -230,6 +231,10 @@ def test_a_job_that_raises_takes_its_chunk_with_it_and_no_other(
     jobs += [tmp_path / "four"]
     with ProcessPoolExecutor(1, mp_context=ONE) as executor:
         answers = executor.map(os.mkdir, jobs, chunksize=3)
+        # The error that is read cancels the chunks that have not begun.
+        deadline = time.monotonic() + 30
+        while not jobs[3].exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
         with pytest.raises(FileNotFoundError):
             next(answers)
     assert [job.exists() for job in jobs] == [True, False, False, True]
