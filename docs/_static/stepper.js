@@ -24,6 +24,16 @@ function count({ nodes, outcomes }) {
   return counts;
 }
 
+// Return of each value that differs what it was and what it is.
+function changed(before, after) {
+  const [old, now] = [new Map(before), new Map(after)];
+  return new Map(
+    [...new Set([...old.keys(), ...now.keys()])]
+      .filter((name) => old.get(name) !== now.get(name))
+      .map((name) => [name, [old.get(name), now.get(name)]]),
+  );
+}
+
 class Stepper {
   constructor(explorations) {
     this.explorations = explorations;
@@ -128,17 +138,14 @@ class Stepper {
     this.path = path;
     const [now, before] = this.states(path).reverse();
     const [seen, shared, then] = nodes[now];
-    this.columns.forEach((column, number) => this.showThread(column, number, views[seen[number]], then[number]));
-    const old = before === undefined ? {} : Object.fromEntries(values[nodes[before][1]]);
-    this.shared.replaceChildren(
-      "Shared: ",
-      ...values[shared].map(([name, text]) =>
-        make("span", before !== undefined && old[name] !== text ? "changed" : "", `${name} = ${this.named(text)}`)),
-    );
+    const last = before === undefined ? undefined : this.lastStep(now, before);
+    this.columns.forEach((column, number) =>
+      this.showThread(column, number, views[seen[number]], then[number], last?.thread === number ? last : undefined));
+    this.shared.replaceChildren("Shared: ", ...this.show(values[shared], last?.shared, `, ${this.names[last?.thread]}`));
     this.shared.hidden = !values[shared].length;
     const taken = threads.length ? path.map((thread) => threads[thread]).join(", ") : path.map((thread) => thread + 1).join(" ");
     this.schedule.textContent = `Schedule: ${taken || "no step yet"}`;
-    this.say(now, before);
+    this.say(now, last);
     this.enable(this.back, path.length > 0);
     this.enable(this.again, path.length > 0);
     if (losing) {
@@ -147,15 +154,44 @@ class Stepper {
     }
   }
 
+  // Return what the step from one state to the next was: whose, of which line,
+  // and what each value was before that it has changed.
+  lastStep(now, before) {
+    const { nodes, views, values } = this.shown;
+    const thread = this.path.at(-1);
+    const [places, own] = views[nodes[before][0][thread]];
+    const after = views[nodes[now][0][thread]];
+    return {
+      thread,
+      place: places.at(-1),
+      waits: after?.[2],
+      own: changed(own, after?.[1] ?? []),
+      shared: changed(values[nodes[before][1]], values[nodes[now][1]]),
+    };
+  }
+
+  // Return an element for each value, marked if the last step has changed it.
+  show(values, changes, by) {
+    return values.map(([name, text]) => {
+      const element = make("span", "", `${name} = ${this.named(text)}`);
+      if (changes?.has(name)) {
+        element.className = "changed";
+        const [old] = changes.get(name);
+        if (old !== undefined) element.append(make("small", "", ` (was ${this.named(old)}${by})`));
+      }
+      return element;
+    });
+  }
+
   // Name the thread that holds a lock.
   named(text) {
     return text.replace(/^held by (\d+)$/, (_, number) => `held by ${this.names[number - 1]}`);
   }
 
-  showThread({ button, lines, values }, number, view, then) {
+  showThread({ button, lines, values, element }, number, view, then, last) {
     const [places, own, waits] = view ?? [[], [], false];
     for (const line of lines.values()) {
-      line.classList.remove("now", "caller");
+      line.classList.remove("now", "caller", "ran");
       line.removeAttribute("aria-current");
     }
     places.forEach(([one, at], depth) => {
@@ -164,23 +200,30 @@ class Stepper {
       line.classList.add(isNow ? "now" : "caller");
       if (isNow) line.setAttribute("aria-current", "step");
     });
-    values.replaceChildren(...own.map(([name, text]) => make("span", "", `${name} = ${text}`)));
+    if (last?.place) lines.get(last.place.join(" "))?.classList.add("ran");
+    values.replaceChildren(...this.show(own, last?.own, ""));
     const name = this.names[number];
+    element.classList.toggle("last", last !== undefined);
+    element.firstChild.textContent = last ? `${name}: the last step` : name;
     const can = then >= 0;
     const why = !view ? "has ended" : waits ? "waits" : "goes on later: no such switch was tried";
     this.enable(button, can, can ? `${name}: next step` : `${name} ${why}`);
   }
 
   // Say what has just happened, and what can still come of it.
-  say(now, before) {
-    const { nodes, views, sources, outcomes } = this.shown;
+  say(now, last) {
+    const { nodes, sources, outcomes } = this.shown;
     const parts = [];
-    if (before !== undefined) {
-      const thread = this.path.at(-1);
-      const [one, at] = views[nodes[before][0][thread]][0].at(-1) ?? [];
+    if (last) {
+      const [one, at] = last.place ?? [];
       const line = sources[one]?.[at].trim() ?? "its function";
-      const waits = views[nodes[now][0][thread]]?.[2];
-      parts.push(`${this.names[thread]} ${waits ? "waits at" : "ran"} `, make("code", "", line));
+      parts.push(`${this.names[last.thread]} ${last.waits ? "waits at" : "ran"} `, make("code", "", line));
+      // What belonged to a call that has returned is no news.
+      const changes = [...last.own, ...last.shared]
+        .filter(([, [, text]]) => text !== undefined)
+        .map(([name, [old, text]]) =>
+          `${name} ${old === undefined ? "is" : `went from ${this.named(old)} to`} ${this.named(text)}`);
+      parts.push(changes.length ? `, and ${changes.join(", ")}.` : ".");
     }
     const ends = nodes[now][3];
     if (ends >= 0) {

@@ -82,6 +82,23 @@ def test_the_line_that_a_thread_is_on_is_marked_in_its_own_column(
         expect(now).to_have_text(lines)
 
 
+def test_what_the_last_step_did_is_marked_with_its_thread_and_said(
+    site: Site,
+) -> None:
+    with site.page(COUNTER) as page:
+        shared = stepper(page).locator(":scope > .values")
+        for key in "11222":
+            page.get_by_role("button", name=f"Thread {key}").click()
+        expect(shared).to_contain_text("counter.value = 1 (was 0, Thread 2)")
+        expect(said(page)).to_contain_text("counter.value went from 0 to 1.")
+        last = stepper(page).locator(".thread.last")
+        expect(last.locator(".name")).to_have_text("Thread 2: the last step")
+        expect(last.locator(".ran")).to_contain_text("return value + 1")
+        page.get_by_role("button", name="Back", exact=True).click()
+        expect(shared).to_have_text("Shared: counter.value = 0")
+        expect(said(page)).not_to_contain_text("went")
+
+
 def test_the_right_one_cannot_be_broken(site: Site) -> None:
     with site.page(COUNTER) as page:
         page.get_by_role("button", name="Try to break the right one").click()
