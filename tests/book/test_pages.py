@@ -263,6 +263,18 @@ def test_axe_finds_nothing_wrong(
 # What is copied, downloaded and linked
 
 
+def test_after_scrolling_all_that_is_seen_belongs_to_a_landmark(
+    site: Site,
+) -> None:
+    with site.page(RECIPE) as page:
+        page.mouse.wheel(0, 2000)
+        page.wait_for_function("scrollY > 1000")
+        page.mouse.wheel(0, -500)  # the link comes when the reader turns back
+        expect(page.get_by_text("Back to top")).to_be_visible()
+        found = Axe().run(page, options={"runOnly": ["region"]})
+    assert not found.violations_count, found.generate_report()
+
+
 @pytest.mark.parametrize("on", ["http", "plain http", "file"])
 def test_every_kind_of_address_copies_the_same(on: str, site: Site) -> None:
     copied = [block.copied for block in blocks(site, RECIPE, on)]
