@@ -143,7 +143,13 @@ def ending_executor(
             for process in set(multiprocessing.active_children()) - before:
                 process.kill()
             answers._writer.close()  # nobody sends the rest of an answer
-            executor.shutdown(cancel_futures=True)
+            manager: Any = executor._executor_manager_thread
+            # Up to 3.12 an interrupted join counts as one that has ended
+            # (CPython issue 90882): with wait=True, what the manager still
+            # reads would be closed.
+            executor.shutdown(wait=False, cancel_futures=True)
+            if manager is not None:
+                manager.join()
             raise
 
 

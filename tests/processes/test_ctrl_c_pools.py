@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import subprocess
@@ -203,22 +204,24 @@ def main_thread_sleeps() -> bool:
     return stat.rpartition(") ")[2].startswith("S")
 
 
+def end_the_sleep(begun: Callable[[], bool]) -> None:
+    """Send SIGTERM when something has begun and the main thread sleeps."""
+    asleep = 0
+    while asleep < 3:
+        asleep = asleep + 1 if begun() and main_thread_sleeps() else 0
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @linux
 def test_a_signal_while_the_block_waits_for_its_jobs_ends_them_too(
     gate: Path,
 ) -> None:
     context = multiprocessing.get_context("spawn")
-    entered: list[ProcessPoolExecutor] = []
-
-    def send() -> None:
-        private, asleep = cast("Any", entered[0]), 0
-        while asleep < 3:
-            waits = private._shutdown_thread and main_thread_sleeps()
-            asleep = asleep + 1 if waits else 0
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    sender = threading.Thread(target=send)
+    entered: list[Any] = []
+    sender = threading.Thread(
+        target=end_the_sleep, args=(lambda: entered[0]._shutdown_thread,)
+    )
     with pytest.raises(SystemExit):  # noqa: PT012, SIM117
         with ending_executor(1, context=context) as executor:
             entered.append(executor)
@@ -230,6 +233,36 @@ def test_a_signal_while_the_block_waits_for_its_jobs_ends_them_too(
     while multiprocessing.active_children() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not multiprocessing.active_children()
+
+
+@linux
+@pytest.mark.skipif(
+    sys.version_info >= (3, 13), reason="there the block waits again"
+)
+def test_up_to_3_12_what_the_executor_still_reads_stays_open(
+    gate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered: list[Any] = []
+    held, left = threading.Event(), threading.Event()
+
+    def wait(objects: list[Any], timeout: float | None = None) -> list[Any]:
+        if entered[0]._shutdown_thread:
+            held.set()
+            assert left.wait(timeout=30)
+        return connection_wait(objects, timeout)
+
+    connection_wait = multiprocessing.connection.wait
+    monkeypatch.setattr(multiprocessing.connection, "wait", wait)
+    sender = threading.Thread(target=end_the_sleep, args=(held.is_set,))
+    context = multiprocessing.get_context("spawn")
+    with pytest.raises(SystemExit):  # noqa: PT012, SIM117
+        with ending_executor(1, context=context) as executor:
+            entered.append(executor)
+            future = executor.submit(Path.read_text, gate)
+            sender.start()
+    left.set()
+    assert isinstance(future.exception(timeout=30), BrokenProcessPool)
+    sender.join()
 
 
 class InterruptedStart(multiprocessing.context.SpawnContext):
