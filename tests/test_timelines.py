@@ -524,3 +524,10 @@ def test_the_page_knows_of_a_worker_that_it_died() -> None:
     text = program.written({"code": "0", "python": "3.14", "pictures": facts})
     [picture] = drawn.read("a.recipe", text).pictures
     assert [one.dies for one in picture.lanes] == [True, False]
+
+
+def test_a_process_that_is_killed_before_its_first_line_has_no_events(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "7.events").write_bytes(b"\0" * 8)
+    assert lanes.read(tmp_path) == []

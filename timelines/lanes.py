@@ -132,6 +132,8 @@ def read(folder: Path) -> list[Event]:
         text = path.read_bytes().rstrip(b"\0").decode()
         if text.startswith("overflow"):
             raise RecordError("more happened than can be written down")
+        if not text:  # the process was killed before it wrote a line
+            continue
         first, *lines = (line.split("\t") for line in text.splitlines())
         for at, thread, cpu, kind, *words in lines:
             event = Event(
