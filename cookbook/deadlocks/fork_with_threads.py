@@ -132,12 +132,13 @@ def exit_code_of(
     """
     own = (context or fresh_context()).get_context()
     process = own.Process(target=job)
-    process.start()
     try:
+        process.start()
         process.join(timeout)
     finally:
-        process.kill()
-        process.join()
+        if process.pid:  # it was started
+            process.kill()
+            process.join()
     return process.exitcode
 
 

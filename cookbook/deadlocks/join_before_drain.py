@@ -83,14 +83,18 @@ def text(length: int) -> str:
 def children() -> Iterator[list[BaseProcess]]:
     """Wait for the processes in the list after the block, or kill them."""
     processes: list[BaseProcess] = []
+
+    def started() -> list[BaseProcess]:
+        return [process for process in processes if process.pid]
+
     try:
         yield processes
     except BaseException:
-        for process in processes:
+        for process in started():
             process.kill()
         raise
     finally:
-        for process in processes:
+        for process in started():
             process.join()
 
 
@@ -132,8 +136,8 @@ def collect_from_queue(
             process = own.Process(
                 target=send_result, args=(results.put, job, item)
             )
-            process.start()
             processes.append(process)
+            process.start()
         return [results.get(timeout=timeout) for _ in processes]
 
 
@@ -174,10 +178,10 @@ def collect_from_pipes(
             process = own.Process(
                 target=send_result, args=(sender.send, job, item)
             )
+            processes.append(process)
             # Once the child has it, ours must not keep the pipe open.
             with sender:
                 process.start()
-            processes.append(process)
         return list(map(receive, receivers, processes, repeat(timeout)))
 
 
@@ -263,8 +267,8 @@ def broken_collect(
         process = own.Process(
             target=send_result, args=(results.put, job, item)
         )
-        process.start()
         processes.append(process)
+        process.start()
         process.join(patience)
         if process.is_alive():
             raise TimeoutError("the child has not ended")

@@ -112,12 +112,13 @@ def run_in_process(
     """
     own = (context or multiprocessing).get_context()
     process = own.Process(target=exit_with_answer, args=(n,))
-    process.start()
     try:
+        process.start()
         process.join()
     finally:
-        process.kill()  # if the wait was interrupted
-        process.join()
+        if process.pid:  # it was started, and the wait was interrupted
+            process.kill()
+            process.join()
     return process.exitcode
 
 

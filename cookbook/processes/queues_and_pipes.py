@@ -71,6 +71,8 @@ If a job raises
 
 On Ctrl-C
     the child is killed and :func:`result_of` raises :exc:`KeyboardInterrupt`.
+    If it comes inside ``start()``, before the id of the child is known, nobody
+    can kill that child; from a terminal it gets Ctrl-C, too.
 
 If a worker is killed
     the pipe ends, and :func:`result_of` raises :exc:`RuntimeError` with the
@@ -127,20 +129,21 @@ def result_of(
     receiver, sender = own.Pipe(duplex=False)
     process = own.Process(target=send_result, args=(sender, job, args))
     with receiver:
-        with sender:  # ours, or the pipe would not end with the child
-            process.start()
         try:
-            answer: tuple[T, Exception | None] = receiver.recv()
-        except (EOFError, OSError):  # before or in the message
+            with sender:  # ours, or the pipe would not end with the child
+                process.start()
+            try:
+                answer: tuple[T, Exception | None] = receiver.recv()
+            except (EOFError, OSError):  # before or in the message
+                process.join()
+                raise RuntimeError(
+                    f"no result, exit code {process.exitcode}"
+                ) from None
             process.join()
-            raise RuntimeError(
-                f"no result, exit code {process.exitcode}"
-            ) from None
-        except BaseException:
-            process.kill()
-            raise
         finally:
-            process.join()
+            if process.pid:  # it was started
+                process.kill()
+                process.join()
     result, error = answer
     if error is not None:
         raise error

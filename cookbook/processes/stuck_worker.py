@@ -157,18 +157,17 @@ def call_with_timeout(
             raise ValueError(f"{name} must be positive, finite, not {value!r}")
     own = (context or multiprocessing).get_context()
     receiver, sender = own.Pipe(duplex=False)
+    process = own.Process(target=send_outcome, args=(sender, job, item))
     with receiver:
-        with sender:
-            process = own.Process(
-                target=send_outcome, args=(sender, job, item)
-            )
-            process.start()
         try:
+            with sender:
+                process.start()
             result: R = receive_outcome(receiver, process, timeout)
             process.join(grace)
             return result
         finally:
-            end(process, grace)
+            if process.pid:  # it was started
+                end(process, grace)
 
 
 def main() -> None:
