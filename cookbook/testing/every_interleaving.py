@@ -647,20 +647,20 @@ class _RLock(_Lock):
         return self.owner == _thread.get_ident()
 
 
-OWN_CODE = {
-    member.__code__
-    for one in (_Worker, _Run, _Lock, _Waiter, _RLock)
-    for member in vars(one).values()
-    if hasattr(member, "__code__")
-}
-
-
 def _is_under_test(code: CodeType) -> bool:
     """Tell whether *code* is neither this tool nor the standard library."""
     name = code.co_filename
     if name.startswith(STANDARD_LIBRARY) and "site-packages" not in name:
         return False
     return code not in OWN_CODE and not name.startswith("<frozen")
+
+
+OWN_CODE = {
+    member.__code__
+    for one in (_Worker, _Run, _Lock, _Waiter, _RLock)
+    for member in vars(one).values()
+    if hasattr(member, "__code__")
+} | {_is_under_test.__code__}  # a job that makes a lock calls it
 
 
 def _is_visible(frame: FrameType) -> bool:

@@ -52,6 +52,15 @@ def test_every_order_of_the_steps_is_tried_once() -> None:
     }
 
 
+def test_a_job_that_makes_a_lock_takes_no_step_in_the_tool_itself() -> None:
+    def make() -> Setup:
+        jobs = [lambda: bool(threading.Lock()), lambda: bool(threading.Lock())]
+        return jobs, lambda: None
+
+    # One step each.
+    assert counts(every_interleaving(make)) == {None: 2}
+
+
 def test_an_unlocked_counter_loses_an_update_on_4_of_6_schedules() -> None:
     assert counts(every_interleaving(unlocked_counter)) == {2: 2, 1: 4}
 
