@@ -28,3 +28,7 @@ document.addEventListener("keydown", (event) => {
     event.stopPropagation();
   }
 }, { capture: true });
+
+// Sphinx marks the words of a search on the page that it leads to: dozens of
+// them, in code and in the sidebar too, and single letters inside of words.
+localStorage.removeItem("sphinx_highlight_terms");

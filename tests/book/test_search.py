@@ -105,6 +105,17 @@ def test_what_is_found_is_what_a_reader_sees(on: str, site: Site) -> None:
         assert address.endswith(f"/{name}.html")
 
 
+def test_the_page_that_a_search_leads_to_is_not_full_of_marks(
+    site: Site,
+) -> None:
+    with site.page("search.html?q=worker killed i/o") as page:
+        page.locator(ITEMS).first.click()
+        page.wait_for_url("**/recipes/**")
+        # Sphinx marks 10 ms after the page is there, and timers keep order.
+        page.evaluate("new Promise(done => setTimeout(done, 20))")
+        assert page.locator(".highlighted").count() == 0
+
+
 def missed(search: Page, kind: str, among: int) -> list[str]:
     """Return the queries with no right page among the first so many."""
     queries = [query for query in QUERIES if query.kind == kind]
