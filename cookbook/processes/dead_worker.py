@@ -17,7 +17,8 @@ Alone, it also has the memory for itself.
 :level: everyday
 :since: 3.11
 :trap: every build, every start method
-:search: BrokenProcessPool, worker died, OOM killer, out of memory, killed,
+:search: BrokenProcessPool, worker died, OOM killer,
+    worker killed by OOM killer, out of memory, killed,
     segmentation fault in a worker, recover, retry, restart the executor,
     which job crashed, exit code -9, exit code -11, os._exit,
     BrokenProcessPool A process in the process pool was terminated abruptly,
