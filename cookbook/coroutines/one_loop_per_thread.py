@@ -112,8 +112,8 @@ def run_in_threads(
 
     shares = list(shares)
     with ThreadPoolExecutor(len(shares) or 1) as threads:
-        futures = [threads.submit(run_share, share) for share in shares]
         try:
+            futures = [threads.submit(run_share, share) for share in shares]
             for future in as_completed(futures):
                 future.result()
         except BaseException:

@@ -23,6 +23,7 @@ from cookbook.coroutines.background_loop import (
     stop_during_a_call,
 )
 from cookbook.testing.without_sleeping import wait_until
+from tests.interrupts import one_interrupt
 
 SOURCE = Path(background_loop.__file__).read_text(encoding="utf-8")
 
@@ -317,10 +318,11 @@ def test_ctrl_c_cancels_the_coroutine_of_the_main_thread(
 
     async def interrupt() -> None:
         await asyncio.to_thread(wait_until, main_waits)
-        signal.pthread_kill(main, signal.SIGINT)
+        pressing = asyncio.create_task(asyncio.to_thread(press))
         await slow.run()
+        await pressing
 
-    with pytest.raises(KeyboardInterrupt):
+    with one_interrupt() as press, pytest.raises(KeyboardInterrupt):
         background.run(interrupt, timeout=10)
     assert slow.cleaned_up.wait(timeout=10)
 

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from cookbook.coroutines.one_loop_per_thread import (
     count_answers,
     run_in_threads,
 )
+from tests.interrupts import one_interrupt
 
 WAIT = 30.0
 
@@ -112,18 +113,36 @@ def test_a_thread_that_starts_late_is_cancelled_too() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pthread_kill")
 def test_ctrl_c_cancels_all_jobs_and_is_raised_when_they_have_ended() -> None:
     waiting = Waiting(3)
-    me = threading.get_ident()
 
-    def press() -> None:
+    def press_when_they_wait() -> None:
         waiting.meeting.wait()
-        signal.pthread_kill(me, signal.SIGINT)
+        press()
 
-    thread = threading.Thread(target=press)
-    thread.start()
+    with one_interrupt() as press:
+        thread = threading.Thread(target=press_when_they_wait)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            run_in_threads(waiting.job, ["a", "b"])
+        thread.join()
+    assert waiting.log == ["cleaned up", "cleaned up"]
+
+
+def test_ctrl_c_while_the_threads_are_started_cancels_all_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting = Waiting(2)
+
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *arguments: object) -> None:  # type: ignore[override]
+            super().submit(*arguments)  # type: ignore[arg-type]
+            waiting.meeting.wait()
+            raise KeyboardInterrupt
+
+    executor = "cookbook.coroutines.one_loop_per_thread.ThreadPoolExecutor"
+    monkeypatch.setattr(executor, Interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_in_threads(waiting.job, ["a", "b"])
-    thread.join()
-    assert waiting.log == ["cleaned up", "cleaned up"]
+    assert waiting.log == ["cleaned up"]
 
 
 def test_a_client_for_each_loop_answers_in_both_threads(

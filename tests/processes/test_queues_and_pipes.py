@@ -265,14 +265,14 @@ def test_the_path_of_a_socket_may_have_about_108_characters(
 
 
 INTERRUPTED = """
-import multiprocessing, sys
+import multiprocessing, os, sys
 from multiprocessing.connection import Connection
 from cookbook.processes.queues_and_pipes import result_of
 
 receive = Connection.recv
 
 def wait_for_result(receiver):
-    print("the parent waits", flush=True)
+    os.write(1, b"the parent waits\\n")
     return receive(receiver)
 
 if __name__ == "__main__":
@@ -281,9 +281,9 @@ if __name__ == "__main__":
     result_of(exec, sys.argv[2], context=context)
 """
 WAITS = """
-import signal, time
+import os, signal, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # as one in C code may
-print("a job runs", flush=True)
+os.write(1, b"a job runs\\n")
 while True:
     time.sleep(1)
 """

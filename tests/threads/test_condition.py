@@ -2,7 +2,6 @@
 
 import linecache
 import re
-import signal
 import sys
 import threading
 import time
@@ -25,6 +24,7 @@ from cookbook.threads.condition import (
     take,
 )
 from tests.exploring import Explore
+from tests.interrupts import one_interrupt
 
 Take = Callable[[Shelf], Iterable[str]]
 BOTH = ("milk", "tea")
@@ -265,11 +265,12 @@ def test_ctrl_c_ends_the_wait_of_the_main_thread_and_takes_nothing() -> None:
             if re.search(r"\bwaiter\.acquire\(True", line):
                 break
             time.sleep(0.001)
-        signal.pthread_kill(main_thread, signal.SIGINT)
+        press()
 
-    thread = threading.Thread(target=press_ctrl_c)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        take(shelf, 2, timeout=30)
-    thread.join()
+    with one_interrupt() as press:
+        thread = threading.Thread(target=press_ctrl_c)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            take(shelf, 2, timeout=30)
+        thread.join()
     assert take(shelf, timeout=0) == ["tea"]

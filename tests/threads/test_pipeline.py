@@ -257,15 +257,16 @@ def items():
     full.set()
 
 def interrupt(*_):
-    interrupted.set()
-    raise KeyboardInterrupt
+    if not interrupted.is_set():
+        interrupted.set()
+        raise KeyboardInterrupt
 
 def last(number):
     begun.append(number)
     full.wait(10)
-    threading.Event().wait(0.1)  # until the caller waits
-    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-    interrupted.wait(10)
+    # Again: one that comes just before the wait is seen after it.
+    while not interrupted.wait(0.1):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
     threading.Event().wait(0.1)  # until the event is set
 
 signal.signal(signal.SIGINT, interrupt)

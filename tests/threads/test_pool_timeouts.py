@@ -23,13 +23,22 @@ from concurrent.futures import ThreadPoolExecutor, thread
 from cookbook.threads.pool_timeouts import broken_result, map_with_timeout
 
 MAIN = threading.main_thread().ident
-signal.signal(signal.SIGINT, signal.default_int_handler)
+interrupted = threading.Event()
+
+def interrupt(*_):
+    if not interrupted.is_set():
+        interrupted.set()
+        raise KeyboardInterrupt
+
+signal.signal(signal.SIGINT, interrupt)
 
 def press_ctrl_c_in(place):
     while place not in calls_of_main():
         time.sleep(0.001)
-    time.sleep(0.01)
-    signal.pthread_kill(MAIN, signal.SIGINT)
+    interrupted.clear()
+    # Again: one that comes just before the wait is seen after it.
+    while not interrupted.wait(0.1):
+        signal.pthread_kill(MAIN, signal.SIGINT)
 
 def calls_of_main():
     frame = sys._current_frames().get(MAIN)

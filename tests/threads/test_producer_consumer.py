@@ -369,15 +369,16 @@ def items():
         yield number
 
 def interrupt(*_):
-    interrupted.set()
-    raise KeyboardInterrupt
+    if not interrupted.is_set():
+        interrupted.set()
+        raise KeyboardInterrupt
 
 def work(number):
     if number == 0:
         held_back.wait(10)
-        threading.Event().wait(0.1)  # until it waits in put()
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        interrupted.wait(10)
+        # Again: one that comes just before the wait is seen after it.
+        while not interrupted.wait(0.1):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
     done.append(number)
 
 signal.signal(signal.SIGINT, interrupt)
