@@ -204,6 +204,12 @@ def try_sdist(session: nox.Session, sdist: Path, folder: Path) -> None:
 
 
 @nox.session(default=False)
+def new(session: nox.Session) -> None:
+    """Write the files of a new recipe: `-- threads my_recipe`."""
+    session.run("python", "-m", "tests.new_recipe", *session.posargs)
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure what the book says of speed; `-- --only models` one chart."""
     install(session, "bench")

@@ -88,6 +88,11 @@ class Recipe:
         """The definition list after the fields, in reStructuredText."""
         return self._parts[3]
 
+    @property
+    def unwritten(self) -> list[str]:
+        """The lines of an outline that still say what to write."""
+        return re.findall(r"TODO.*", self.source)
+
     def values(self, field: str) -> list[str]:
         """Return the comma-separated values of *field*; none if it is absent.
 

@@ -95,6 +95,13 @@ def test_no_chapter_and_no_recipe_shadows_a_standard_module() -> None:
 
 
 @every_recipe
+def test_nothing_is_left_to_write(recipe: catalogue.Recipe) -> None:
+    if left := recipe.unwritten:
+        text = "\n".join([f"{recipe.path} is not written yet:", *left])
+        pytest.fail(text, pytrace=False)
+
+
+@every_recipe
 def test_the_task_fits_in_60_characters(recipe: catalogue.Recipe) -> None:
     assert 0 < len(recipe.title) <= 60
     assert recipe.title[0].isupper()

@@ -147,6 +147,23 @@ ALONE = (
     *("-D", "exclude_patterns=_build,_templates,recipes,[!m]*.rst"),
     *("-D", "suppress_warnings=ref.doc,ref.term"),  # to the other pages
 )
+
+
+def test_a_recipe_that_is_not_written_fails_the_build_in_ci(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = checkout / "cookbook" / "threads" / "barrier.py"
+    source = path.read_text(encoding="utf-8")
+    monkeypatch.setenv("CI", "true")
+    message = r"barrier\.py:1: .*not written yet: TODO: the answer"
+    outline = source.replace("\n\n", "\n\nTODO: the answer ", 1)
+    with (
+        replaced(path, outline),
+        pytest.raises(AssertionError, match=message),
+    ):
+        build(checkout, "outline", *ALONE)
+
+
 CHARTS = {"bars": chart([row("one", 1.0)], recipes=["threads.barrier"])}
 FALSE = {"bars": chart([row("one", 1.0)], holds=False)}
 
