@@ -51,6 +51,19 @@ def install(session: nox.Session, *groups: str) -> None:
     session.install(*nox.project.dependency_groups(PYPROJECT, *groups))
 
 
+def dated(session: nox.Session) -> dict[str, str]:
+    """Return the variable that dates what is built by the last commit."""
+    told = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not told and shutil.which("git"):
+        log = ("git", "-C", ROOT, "log", "-1", "--format=%ct")
+        codes = (0, 128)  # where there is no repository, as in an sdist
+        said = session.run(
+            *log, external=True, silent=True, log=False, success_codes=codes
+        )
+        told = str(said).strip()
+    return {"SOURCE_DATE_EPOCH": told} if told.isdigit() else {}
+
+
 def build_book(session: nox.Session, *options: str) -> None:
     """Build HTML and EPUB afresh; a warning or a dead reference is an error.
 
@@ -59,16 +72,27 @@ def build_book(session: nox.Session, *options: str) -> None:
     # A page that Sphinx does not read again keeps its warnings to itself, and
     # its index entries out of the search.
     shutil.rmtree(BUILT, ignore_errors=True)
-    for builder in ("html", "epub"):
-        session.run(
-            *("sphinx-build", "-b", builder, "-d", BUILT / "doctrees"),
-            *("-W", "-n", "--keep-going", *options),
-            *("docs", BUILT / builder),
-            # extensions for Python 3.11 use what a later Sphinx will drop
-            env={"PYTHONWARNINGS": "ignore::DeprecationWarning"},
-        )
+    sphinx(session, BUILT, *options)
     [epub] = (BUILT / "epub").glob("*.epub")
     shutil.copy(epub, HTML)
+
+
+def sphinx(
+    session: nox.Session, built: Path, *options: str, **variables: str
+) -> None:
+    """Build HTML and EPUB from the folder ``docs`` into folders of *built*."""
+    for builder in ("html", "epub"):
+        session.run(
+            *("sphinx-build", "-b", builder, "-d", built / "doctrees"),
+            *("-W", "-n", "--keep-going", *options),
+            *("docs", built / builder),
+            # extensions for Python 3.11 use what a later Sphinx will drop
+            env={
+                "PYTHONWARNINGS": "ignore::DeprecationWarning",
+                **dated(session),
+                **variables,
+            },
+        )
 
 
 @nox.session
@@ -168,12 +192,13 @@ def package(session: nox.Session) -> None:
     install(session, "package", "tests")
     shutil.rmtree(ROOT / "dist", ignore_errors=True)
     # With no option given, the wheel is built from the sdist.
-    session.run("python", "-m", "build", *session.posargs)
+    session.run("python", "-m", "build", *session.posargs, env=dated(session))
     [sdist] = (ROOT / "dist").glob("*.tar.gz")
     [wheel] = (ROOT / "dist").glob("*.whl")
     with tempfile.TemporaryDirectory() as folder:
         try_wheel(session, wheel, Path(folder))
-        try_sdist(session, sdist, Path(folder))
+        unpacked = try_sdist(session, sdist, Path(folder))
+        build_again(session, unpacked)
 
 
 def try_wheel(session: nox.Session, wheel: Path, folder: Path) -> None:
@@ -195,12 +220,56 @@ def try_wheel(session: nox.Session, wheel: Path, folder: Path) -> None:
         session.run(*python, "mine.py", external=True)
 
 
-def try_sdist(session: nox.Session, sdist: Path, folder: Path) -> None:
+def try_sdist(session: nox.Session, sdist: Path, folder: Path) -> Path:
     """Unpack the sdist and hold its recipes to what the book promises."""
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
     with session.chdir(folder / sdist.name.removesuffix(".tar.gz")):
         session.run("python", "-m", "pytest", "-q", "tests/test_book.py")
+        return Path.cwd()
+
+
+def build_again(session: nox.Session, unpacked: Path) -> None:
+    """Build what is in the sdist: it must come out the same to the byte."""
+    session.run(
+        *("python", "-m", "build", "--outdir", unpacked.parent / "again"),
+        *(unpacked,),
+        env=dated(session),
+    )
+    for built in (ROOT / "dist").iterdir():
+        again = unpacked.parent / "again" / built.name
+        if built.read_bytes() != again.read_bytes():
+            session.error(f"{built.name} differs when it is built again")
+
+
+@nox.session(default=False)
+def reproduce(session: nox.Session) -> None:
+    """Build the book in two folders: it must come out the same to the byte."""
+    install(session, "docs")
+    left_out = shutil.ignore_patterns(".*", "_build", "dist", "__pycache__")
+    with tempfile.TemporaryDirectory() as folder:
+        copies = [Path(folder, name) for name in ("one", "one more")]
+        for seed, copy in enumerate(copies):
+            shutil.copytree(ROOT, copy, ignore=left_out)
+            shutil.rmtree(copy / "docs" / "recipes", ignore_errors=True)
+            with session.chdir(copy):
+                built = copy / "docs" / "_build"
+                sphinx(session, built, "-q", PYTHONHASHSEED=str(seed))
+        one, other = (contents(copy / "docs" / "_build") for copy in copies)
+    differing = [n for n in one | other if one.get(n) != other.get(n)]
+    if differing:
+        session.error(f"built twice, these differ: {differing}")
+    session.log(f"The same twice: {len(one)} files")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return what a reader gets of the book built in *folder*."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for kind in ("html", "epub")
+        for path in (folder / kind).rglob("*")
+        if path.is_file()
+    }
 
 
 @nox.session(default=False)

@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
+from zipfile import ZipFile, ZipInfo
 
 from docutils import nodes
+from formats import EARLIEST
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.builders.epub3 import Epub3Builder
@@ -30,6 +32,19 @@ class Builder(Epub3Builder):
         path = out / "content.opf"
         text = path.read_text(encoding="utf-8")
         path.write_text(PAGE.sub(declared, text), encoding="utf-8")
+
+    def build_epub(self) -> None:
+        """Pack the files; all have the same date, whenever they were made."""
+        super().build_epub()
+        path = Path(self.outdir, f"{self.config.epub_basename}.epub")
+        with ZipFile(path) as archive:
+            packed = [(one, archive.read(one)) for one in archive.infolist()]
+        with ZipFile(path, "w") as archive:
+            for old, data in packed:
+                info = ZipInfo(old.filename, EARLIEST)
+                info.compress_type = old.compress_type
+                info.external_attr = 0o644 << 16
+                archive.writestr(info, data)
 
 
 def cut_ties(app: Sphinx, doctree: nodes.document, docname: str) -> None:

@@ -175,6 +175,12 @@ def test_the_epub_is_one_to_whoever_looks_at_its_first_bytes() -> None:
     assert b'full-path="content.opf"' in parts()["META-INF/container.xml"]
 
 
+def test_the_files_in_the_epub_have_a_date_that_says_nothing() -> None:
+    with ZipFile(EPUB) as archive:
+        dates = {one.date_time for one in archive.infolist()}
+    assert dates == {(1980, 1, 1, 0, 0, 0)}
+
+
 def test_the_manifest_of_the_epub_names_each_file_once() -> None:
     apart = {"mimetype", "META-INF/container.xml", "content.opf"}
     assert {*manifest()} == {*parts()} - apart
