@@ -23,6 +23,15 @@ ROOT = Path(__file__).parent
 BUILT = ROOT / "docs" / "_build"
 HTML = BUILT / "html"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
+LOCK = ROOT / "docs" / "requirements.txt"
+SCHEMAS = {  # what GitHub and Read the Docs would find wrong, too late
+    "citation-file-format": "CITATION.cff",
+    "dependabot": ".github/dependabot.yml",
+    "github-issue-config": ".github/ISSUE_TEMPLATE/config.yml",
+    "github-issue-forms": ".github/ISSUE_TEMPLATE/recipe-*.yml",
+    "github-workflows": ".github/workflows/*.yml",
+    "readthedocs": ".readthedocs.yaml",
+}
 PYTHONS = ["3.11", "3.12", "3.13", "3.13t", "3.14", "3.15"]
 
 nox.needs_version = ">=2026.10"
@@ -106,10 +115,11 @@ def lint(session: nox.Session) -> None:
     session.run("sphinx-lint", *built, "bench", "cookbook", "docs", "tests")
     session.run("codespell")
     session.run("shellcheck", ".ci/run", ".ci/get-pythons")
-    session.run(
-        *("check-jsonschema", "--builtin-schema", "vendor.github-workflows"),
-        *sorted((ROOT / ".github" / "workflows").iterdir()),
-    )
+    for schema, files in SCHEMAS.items():
+        session.run(
+            *("check-jsonschema", "--builtin-schema", f"vendor.{schema}"),
+            *sorted(ROOT.glob(files)),
+        )
     session.run("zizmor", "--offline", "--quiet", ".github")
     lint_programs(session)
 
@@ -172,6 +182,25 @@ def book(session: nox.Session) -> None:
     install(session, "docs")
     build_book(session, *session.posargs)
     session.log(f"Open {(HTML / 'index.html').as_uri()}")
+
+
+@nox.session(python="3.13", default=False)
+def site(session: nox.Session) -> None:
+    """Build the book for its readers, with the versions that are locked."""
+    session.install("--require-hashes", "-r", str(LOCK))
+    build_book(session, "-q", *session.posargs)
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Lock what builds the site, by hash, to what is new; needs uv."""
+    session.run(
+        *("uv", "pip", "compile", "--group", "pyproject.toml:docs"),
+        *("--upgrade", "--universal", "--python-version", "3.13"),
+        *("--generate-hashes", "--no-emit-index-url", "--no-annotate"),
+        *("--no-header", "--quiet", "--output-file", LOCK),
+        external=True,
+    )
 
 
 @nox.session

@@ -1,5 +1,6 @@
 """How Sphinx builds the book."""
 
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -67,6 +68,8 @@ html_js_files = [
 ]
 html_search_scorer = str(ROOT / "docs" / "_static" / "scorer.js")
 html_copy_source = False
+# Where Read the Docs shows it; other builds are told with -D.
+html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL", "")
 html_domain_indices = False
 
 epub_basename = META["name"]
