@@ -9,11 +9,13 @@ What stands after ``--`` goes to the session's tool:
 """
 
 import os
+import re
 import shutil
 import sys
 import tarfile
 import tempfile
 import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import nox
@@ -32,6 +34,7 @@ SCHEMAS = {  # what GitHub and Read the Docs would find wrong, too late
     "github-workflows": ".github/workflows/*.yml",
     "readthedocs": ".readthedocs.yaml",
 }
+STILL = {"mpire"}  # measured as it is; nothing of the book is built on it
 PYTHONS = ["3.11", "3.12", "3.13", "3.13t", "3.14", "3.15"]
 
 nox.needs_version = ">=2026.10"
@@ -370,6 +373,53 @@ def linkcheck(session: nox.Session) -> None:
         *("sphinx-build", "-b", "linkcheck", *session.posargs),
         *("docs", HTML.with_name("linkcheck")),
     )
+
+
+@nox.session(default=False)
+def alive(session: nox.Session) -> None:
+    """Ask if what we depend on is kept: a release in two years; needs uv."""
+    groups = [*PYPROJECT["dependency-groups"].values()]
+    wanted = [one for group in groups for one in group if isinstance(one, str)]
+    wanted += PYPROJECT["build-system"]["requires"]
+    names = sorted({re.split(r"[^\w.-]", one)[0] for one in wanted})
+    then = datetime.now(UTC) - timedelta(days=2 * 365)
+    until = f"--exclude-newer={then:%Y-%m-%d}"
+    dead = []
+    for name in names:
+        now = newest(session, name)
+        session.log(f"{name} {now or 'has no release'}")
+        if name in STILL:
+            continue
+        if not now or now == newest(session, name, until):
+            dead.append(name)
+    if "yanked" in resolved(session, LOCK.read_text("utf-8")):
+        session.error("a release in the lock was taken back: nox -s lock")
+    if dead:
+        session.error(f"no release since {then:%Y-%m-%d}: {', '.join(dead)}")
+
+
+def newest(session: nox.Session, name: str, *options: str) -> str:
+    """Return the newest version of a package; an empty text if none is."""
+    found = re.search(r"==(\S+)", resolved(session, name, *options))
+    return found[1] if found else ""
+
+
+def resolved(session: nox.Session, text: str, *options: str) -> str:
+    """Return what uv says of requirements, without what they require."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "requirements.in")
+        path.write_text(text, encoding="utf-8")
+        said = session.run(
+            *("uv", "pip", "compile", "--no-deps", "--universal"),
+            *("--python-version", "3.13", "--no-header", "--no-annotate"),
+            *("--color=never", *options),
+            path,
+            external=True,
+            silent=True,
+            log=False,
+            success_codes=(0, 1),  # 1: there is none
+        )
+    return str(said)
 
 
 if __name__ == "__main__":
