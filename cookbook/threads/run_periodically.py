@@ -78,12 +78,13 @@ def periodically(job: Callable[[], object], interval: float) -> Iterator[None]:
         raise ValueError(f"interval is out of range: {interval!r}")
     stop = threading.Event()
     thread = threading.Thread(target=call_every, args=(interval, job, stop))
-    thread.start()
     try:
+        thread.start()
         yield
     finally:
         stop.set()
-        thread.join()
+        if thread.ident:  # it was started
+            thread.join()
 
 
 def call_every(

@@ -100,11 +100,12 @@ def stoppable(
 
     def still_runs() -> bool:
         stop.set()
-        thread.join(timeout)
+        if thread.ident:  # it was started
+            thread.join(timeout)
         return thread.is_alive()
 
-    thread.start()
     try:
+        thread.start()
         yield
     except BaseException as error:
         if still_runs():
@@ -138,15 +139,16 @@ def run_for(
     """
     own = (context or multiprocessing).get_context()
     process = own.Process(target=work, args=args)
-    process.start()
     try:
+        process.start()
         process.join(seconds)
         if process.exitcode:
             raise RuntimeError(f"the exit code is {process.exitcode}")
         return process.exitcode == 0
     finally:
-        process.kill()
-        process.join()
+        if process.pid:  # it was started
+            process.kill()
+            process.join()
         process.close()
 
 
