@@ -103,9 +103,9 @@ def sums(lists: Iterable[list[int]]) -> list[int]:
         closing(interpreters.create()) as interpreter,
         ThreadPoolExecutor(max_workers=1) as pool,
     ):
-        worker = pool.submit(interpreter.call, add_up, jobs, answers)
-        worker.add_done_callback(lambda _: answers.put(None))
         try:
+            worker = pool.submit(interpreter.call, add_up, jobs, answers)
+            worker.add_done_callback(lambda _: answers.put(None))
             for numbers in lists:
                 jobs.put(numbers)
         finally:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from typing import Any
 
@@ -89,6 +90,19 @@ def test_an_error_of_the_caller_ends_the_worker_and_goes_on() -> None:
 
     with pytest.raises(KeyError, match="no more"):
         sums(lists())
+
+
+@needs
+def test_ctrl_c_just_after_the_worker_was_started_ends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Future, "add_done_callback", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sums([[1]])
+    assert threading.active_count() == 1
 
 
 @needs
