@@ -118,11 +118,21 @@ def test_the_caller_gets_the_same_exception_and_the_loop_goes_on(
 
 
 def test_a_timeout_cancels_the_coroutine_and_the_loop_goes_on(
-    background: BackgroundLoop,
+    background: BackgroundLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow()
+    start = asyncio.run_coroutine_threadsafe
+
+    def begin(*arguments: Any) -> Any:  # noqa: ANN401
+        """Return when it has begun: one that has not has nothing to clean."""
+        future = start(*arguments)
+        assert slow.begun.wait(timeout=10)
+        return future
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", begin)
     with pytest.raises(TimeoutError):
         background.run(slow.run, timeout=0.02)
+    monkeypatch.undo()
     assert slow.cleaned_up.wait(timeout=10)
     assert background.run(square, 2, timeout=10) == 4
 

@@ -196,8 +196,19 @@ def test_what_a_callback_raises_goes_to_the_exception_handler() -> None:
     assert [one["exception"] for one in handled] == [error]
 
 
-def test_a_timeout_cancels_the_coroutine_and_does_not_wait_for_it() -> None:
+def test_a_timeout_cancels_the_coroutine_and_does_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     slow = Slow()
+    start = asyncio.run_coroutine_threadsafe
+
+    def begin(*arguments: Any) -> Any:  # noqa: ANN401
+        """Return when it has begun: one that has not has nothing to clean."""
+        future = start(*arguments)
+        assert slow.begun.wait(timeout=10)
+        return future
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", begin)
 
     def work(loop: asyncio.AbstractEventLoop) -> None:
         with pytest.raises(TimeoutError):

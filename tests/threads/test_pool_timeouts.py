@@ -314,16 +314,21 @@ def test_at_exit_the_interpreter_waits_for_jobs_in_spite_of_wait_false() -> (
 
 
 def test_asyncio_run_waits_for_the_threads_of_to_thread_too() -> None:
-    go_on, ended = threading.Event(), []
+    begun, go_on = threading.Event(), threading.Event()
+    ended: list[str] = []
 
     def job() -> None:
+        begun.set()
         assert go_on.wait(timeout=10)
         threading.Event().wait(0.02)
         ended.append("job")
 
     async def give_up() -> None:
+        thread = asyncio.create_task(asyncio.to_thread(job))
+        await asyncio.sleep(0)
+        assert begun.wait(timeout=10)  # or it would not run at all
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.to_thread(job), timeout=0.01)
+            await asyncio.wait_for(thread, timeout=0.01)
         assert ended == []
         go_on.set()
 
