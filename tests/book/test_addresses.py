@@ -91,7 +91,8 @@ def test_a_page_that_is_not_there_says_where_to_look_at_any_depth(
             "response",
             lambda one: failed.append(one.url) if not one.ok else None,
         )
-        page.goto(root + lost, wait_until="networkidle")
+        page.goto(root + lost)
+        page.wait_for_load_state("networkidle")
         assert failed == [root + lost]
         expect(page.locator("h1")).to_have_text("Page not found")
         expect(page.locator(".sidebar-brand")).to_be_visible()

@@ -169,7 +169,9 @@ def visit(site: Site) -> Callable[[str], Visit]:
             page = context.new_page()
             page.on("console", listen)
             page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.goto(site.roots["http"] + address, wait_until="networkidle")
+            # On a busy machine the network rests before the page is read.
+            page.goto(site.roots["http"] + address)
+            page.wait_for_load_state("networkidle")
             seen = page.evaluate(LOOK)
             page.set_viewport_size({"width": 360, "height": 640})
             return Visit(

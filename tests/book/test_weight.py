@@ -37,7 +37,8 @@ def test_a_first_view_takes_few_bytes_and_requests(
         asked: list[str] = []
         context.on("request", lambda request: asked.append(request.url))
         page = context.new_page()
-        page.goto(site.roots["http"] + address, wait_until="networkidle")
+        page.goto(site.roots["http"] + address)
+        page.wait_for_load_state("networkidle")
         blocking = page.evaluate(BLOCKING)
     assert sum(map(compressed, asked)) < 100_000
     assert 0 < len(asked) < 15
