@@ -316,16 +316,18 @@ def test_half_an_answer_of_a_killed_worker_does_not_keep_the_block() -> None:
 
 
 @posix
-def test_an_executor_waits_for_the_rest_of_an_answer_of_a_killed_worker() -> (
-    None
-):
+def test_an_executor_waits_for_the_rest_of_an_answer_of_a_killed_worker(
+    gate: Path,
+) -> None:
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(1, mp_context=context)
     executor.submit(abs, -1).result()
     private: Any = executor
     manager = private._executor_manager_thread
     processes, answers = private._processes, private._result_queue
-    waiting = executor.submit(time.sleep, 60)
+    waiting = executor.submit(Path.read_text, gate)
+    # It runs: kill_workers cancels a job that is not yet handed over.
+    writer = gate.open("w")
     send_half_an_answer(executor)
     if sys.version_info >= (3, 14):
         executor.kill_workers()
@@ -337,6 +339,7 @@ def test_an_executor_waits_for_the_rest_of_an_answer_of_a_killed_worker() -> (
     manager.join(timeout=0.2)
     assert manager.is_alive()
     assert not waiting.done()
+    writer.close()
     answers._writer.close()
     manager.join()
     assert isinstance(waiting.exception(timeout=0), BrokenProcessPool)
