@@ -33,6 +33,9 @@ Pitfalls
     - A list or a dictionary of futures keeps each result until it is dropped
       itself. Here a future is taken out of the dictionary before you get it.
     - No job is submitted before you ask for the first result.
+    - In a pool of processes the next few jobs, which are on their way to the
+      workers, cannot be cancelled any more
+      (:mod:`cookbook.processes.pool_or_executor`).
 
 If a job raises
     its future comes when the job ends, like any other, and ``result()`` raises

@@ -112,7 +112,8 @@ def start_reported(
     Args:
         pool: Leave its ``with`` block, or shut it down, to wait for the job.
         job: A function without arguments.
-        report: Called with the error, in the thread of the job.
+        report: Called with the error, in the thread of the job, or at once
+            in this one if the job has failed already.
     """
     pool.submit(job).add_done_callback(partial(report_error, report))
 

@@ -3,8 +3,8 @@
 Ctrl-C raises ``KeyboardInterrupt`` in the main thread only; the others do not
 notice, and the interpreter waits for them at its end. So let the main thread
 start the others and wait, give them an event to look at, and set the event in
-a ``finally`` block. Wait with a timeout, again and again: such a wait can be
-interrupted on every system.
+a ``finally`` block. Wait with a timeout, again and again: Ctrl-C is then
+noticed even on a system where it does not interrupt the wait itself.
 
 :models: threads
 :work: I/O-bound
@@ -37,7 +37,9 @@ Pitfalls
       works in main thread of the main interpreter``. Register the handler in
       the main thread, before a server is started in another. Give one that
       registers handlers itself the main thread, or stop it from that: Flask's
-      ``app.run()`` with ``use_reloader=False``. In asyncio call
+      ``app.run()`` with ``use_reloader=False``, for it is the reloader that
+      registers one (documented: ``run_with_reloader`` of Werkzeug). In
+      asyncio call
       ``loop.add_signal_handler()``, on Unix, for the loop of the main thread.
     - A handler runs in the main thread, between two of its steps. Let it raise
       like ``signal.default_int_handler`` or put a note into a
@@ -61,7 +63,9 @@ If a job raises
 
 On Ctrl-C
     the same, and :exc:`KeyboardInterrupt` goes on. One press is enough if the
-    jobs look at the event; another one ends the wait, not the jobs.
+    jobs look at the event. Another one ends the wait, not the jobs; but up to
+    3.12 the interpreter does not wait at its end for the job whose thread was
+    being joined.
 """
 
 import signal
@@ -119,7 +123,7 @@ def run_stoppable(
 
 
 def patient_get(queue: SimpleQueue[R]) -> R:
-    """Get the next item; Ctrl-C interrupts the wait on every system."""
+    """Get the next item, with a wait in steps, between which Ctrl-C acts."""
     while True:
         with suppress(Empty):
             return queue.get(timeout=PATIENCE)

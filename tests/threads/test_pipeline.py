@@ -205,6 +205,20 @@ def test_after_an_error_no_stage_begins_another_item(failing: str) -> None:
     assert begun == [0]
 
 
+def test_after_an_error_at_most_one_more_item_of_the_input_is_read() -> None:
+    failed = threading.Event()
+
+    class Box(Queue[Any]):
+        def put(self, item: object, *_: object) -> None:
+            super().put(item)
+            failed.set()
+
+    items, box = iter(range(9)), Box()
+    feed(items, box, failed)
+    assert (box.get(), box.qsize()) == (0, 0)
+    assert next(items) == 2
+
+
 def test_if_two_stages_fail_it_is_the_error_of_the_earlier_one() -> None:
     both = threading.Barrier(2, timeout=10)
 
