@@ -41,10 +41,10 @@ Pitfalls
 
 If a job raises
     the child prints its traceback and sends nothing:
-    :func:`collect_from_pipes` raises :exc:`RuntimeError` at once,
-    :func:`collect_from_queue` :exc:`queue.Empty` after *timeout* seconds, and
-    :func:`output_of` :exc:`subprocess.CalledProcessError` when the exit code
-    is not 0.
+    :func:`collect_from_pipes` raises :exc:`RuntimeError` as soon as the
+    results before it are there, :func:`collect_from_queue`
+    :exc:`queue.Empty` after *timeout* seconds, and :func:`output_of`
+    :exc:`subprocess.CalledProcessError` when the exit code is not 0.
 
 If it takes too long
     :func:`collect_from_queue` raises :exc:`queue.Empty`,

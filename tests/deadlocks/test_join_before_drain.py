@@ -216,6 +216,13 @@ def test_a_job_that_cannot_be_sent_is_an_error_and_leaves_no_child(
         collect(lambda n: n, [1], context=multiprocessing.get_context("spawn"))
 
 
+def test_the_error_of_a_child_is_not_seen_before_the_results_before_it() -> (
+    None
+):
+    with pytest.raises(TimeoutError, match=r": no result within 0\.5 s$"):
+        collect_from_pipes(time.sleep, [60, -1], timeout=0.5, context=QUICKEST)
+
+
 @posix
 def test_a_killed_child_is_reported_at_once_with_its_exit_code() -> None:
     with pytest.raises(RuntimeError, match=r"sent no result: exit code -9$"):
