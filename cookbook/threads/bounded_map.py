@@ -55,7 +55,8 @@ If a job raises
 
 On cancellation
     of the iteration, by ``break`` or ``close()``, jobs that have not started
-    are cancelled. The end of the pool's ``with`` block waits for the others.
+    are cancelled; by ``break`` only when nothing keeps the iterator. The end
+    of the pool's ``with`` block waits for the others.
 
 On Ctrl-C
     while a result is waited for, the same.
