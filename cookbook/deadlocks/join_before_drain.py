@@ -53,7 +53,8 @@ If it takes too long
     the default of 60 seconds ends slower ones, ``timeout=None`` none.
 
 On Ctrl-C
-    the children are killed and waited for.
+    the children are killed and waited for; the program of :func:`output_of`
+    is killed.
 
 If a worker is killed
     :func:`collect_from_pipes` raises :exc:`RuntimeError` with the exit code,

@@ -51,8 +51,8 @@ If it takes too long
     False after a second, to the thread that holds the lock too.
 
 On Ctrl-C
-    the main thread stops waiting for itself, on POSIX and from 3.14 on Windows
-    (documented: :meth:`threading.Lock.acquire`), and
+    the main thread stops waiting for itself (on Windows from 3.14 on;
+    documented: :meth:`threading.Lock.acquire`), and
     :exc:`KeyboardInterrupt` sets the lock free. Any other thread goes on
     waiting.
 """

@@ -346,6 +346,26 @@ def test_ctrl_c_kills_the_children_and_waits_for_them(
     assert [process.exitcode for process in started] == [-signal.SIGKILL] * 2
 
 
+@posix
+def test_ctrl_c_kills_the_program_whose_output_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Interrupted(subprocess.Popen[str]):
+        """A program at which Ctrl-C comes while its output is read."""
+
+        def communicate(self, *_: object, **__: object) -> tuple[str, str]:
+            """Read."""
+            started.append(self)
+            raise KeyboardInterrupt
+
+    started: list[Interrupted] = []
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        output_of([sys.executable, "-c", "import time; time.sleep(60)"])
+    [process] = started
+    assert process.wait(timeout=10) == -signal.SIGKILL
+
+
 def test_the_output_of_a_program_may_be_larger_than_a_pipe() -> None:
     assert output_of(PRINT_LARGE) == "x" * LARGE
 
