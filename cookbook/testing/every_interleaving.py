@@ -44,7 +44,8 @@ Pitfalls
     one of the functions starts and that takes one of these locks, ends the
     exploration with a :exc:`RuntimeError`.
 
-    The tool is a tracer, as coverage tools and debuggers are: they do not see
+    The tool traces by :func:`sys.settrace`, and a thread has one trace
+    function: a coverage tool or a debugger that traces so, too, does not see
     the functions meanwhile. On Linux they run on one core meanwhile.
 
     A wait with a timeout may give up at any step until it is over: every

@@ -80,7 +80,8 @@ def run_all(jobs: Iterable[Job], *, workers: int = 4) -> None:
         workers: How many threads to use.
 
     Raises:
-        ExceptionGroup: If a job fails. Holds the error of each failed job.
+        ExceptionGroup: If a job fails. Holds the error of each failed job; a
+            :exc:`BaseExceptionGroup` if one of them is no Exception.
         ValueError: If *workers* is less than 1.
 
     Example:

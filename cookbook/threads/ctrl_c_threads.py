@@ -32,15 +32,17 @@ Pitfalls
       Ctrl-C interrupts marks the thread as ended though it runs: it is no
       longer alive by ``is_alive()``, another ``join()`` returns at once, and
       the interpreter does not wait for it (CPython issue 90882). On Windows
-      Ctrl-C may not interrupt it (issue 139689). Join when the event is set.
+      Ctrl-C may not interrupt it (issue 139689), nor, up to 3.13, any wait
+      for a lock, and so for an event, a queue or a future (documented:
+      :meth:`threading.Lock.acquire`). Join when the event is set.
     - ``signal.signal()`` in another thread raises ``ValueError: signal only
       works in main thread of the main interpreter``. Register the handler in
       the main thread, before a server is started in another. Give one that
       registers handlers itself the main thread, or stop it from that: Flask's
       ``app.run()`` with ``use_reloader=False``, for it is the reloader that
       registers one (documented: ``run_with_reloader`` of Werkzeug). In
-      asyncio call
-      ``loop.add_signal_handler()``, on Unix, for the loop of the main thread.
+      asyncio call ``loop.add_signal_handler()``, on Unix, for the loop of the
+      main thread.
     - A handler runs in the main thread, between two of its steps. Let it raise
       like ``signal.default_int_handler`` or put a note into a
       :class:`queue.SimpleQueue`. Let it set an event only if the main thread
