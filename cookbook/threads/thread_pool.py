@@ -28,8 +28,8 @@ Pitfalls
     results behind it, not the jobs.
 
 If a job raises
-    the error is raised when its result is read. Jobs that have not
-    started are cancelled, and those that run are waited for.
+    the error is raised when its result is read. Jobs that have not started
+    by then are cancelled, and those that run are waited for.
 """
 
 import os

@@ -122,7 +122,7 @@ def test_when_time_is_up_running_jobs_stop_and_waiting_ones_never_start() -> (
     assert ran == stopped == [1]
 
 
-def test_after_an_error_running_jobs_stop_and_waiting_ones_never_start() -> (
+def test_after_an_error_running_jobs_stop_and_at_most_one_more_starts() -> (
     None
 ):
     begun = threading.Barrier(2, timeout=10)
@@ -138,8 +138,9 @@ def test_after_an_error_running_jobs_stop_and_waiting_ones_never_start() -> (
         begun.abort()
 
     with pytest.raises(ValueError, match="job 1"):
-        map_with_timeout(job, [1, 2, 3], timeout=60, workers=2)
+        map_with_timeout(job, range(1, 10), timeout=60, workers=2)
     assert stopped == [2]
+    # The worker of the failed job may have been quicker than the reader.
     assert set(ran) <= {1, 2, 3}
 
 
