@@ -191,7 +191,7 @@ def run_main(program: str, *arguments: str) -> str:
     return run.stdout
 
 
-def test_a_job_that_raises_is_reported_at_once_with_pipes(
+def test_a_job_that_raises_ends_the_wait_for_its_pipe(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     message = r"^\w+Process-\S+ sent no result: exit code 1$"
@@ -224,7 +224,7 @@ def test_the_error_of_a_child_is_not_seen_before_the_results_before_it() -> (
 
 
 @posix
-def test_a_killed_child_is_reported_at_once_with_its_exit_code() -> None:
+def test_a_killed_child_is_reported_with_its_exit_code() -> None:
     with pytest.raises(RuntimeError, match=r"sent no result: exit code -9$"):
         collect_from_pipes(
             signal.raise_signal, [signal.SIGKILL], context=QUICKEST

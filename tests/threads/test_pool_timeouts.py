@@ -333,8 +333,27 @@ def test_asyncio_run_waits_for_the_threads_of_to_thread_too() -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12, 3), reason="from 3.12.3 on")
-def test_from_3_12_3_on_asyncio_run_waits_for_300_seconds_at_most() -> None:
+def test_from_3_12_3_on_asyncio_run_waits_for_300_seconds_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert vars(constants)["THREAD_JOIN_TIMEOUT"] == 300
+    monkeypatch.setattr(constants, "THREAD_JOIN_TIMEOUT", 0.01)
+    begun, go_on = threading.Event(), threading.Event()
+    ended: list[str] = []
+
+    def job() -> None:
+        begun.set()
+        assert go_on.wait(timeout=10)
+        ended.append("job")
+
+    async def main() -> None:
+        asyncio.get_running_loop().run_in_executor(None, job)
+        assert begun.wait(timeout=10)
+
+    with pytest.warns(RuntimeWarning, match="within 0.01 seconds"):
+        asyncio.run(main())
+    assert ended == []
+    go_on.set()
 
 
 def test_from_3_14_on_a_process_pool_can_terminate_its_workers() -> None:
