@@ -8,8 +8,9 @@ busy: the program hangs.
 
 A deadlock over locks needs four things at once: a lock has one holder, a
 holder waits for more, nobody can take a lock away, and the waiting closes a
-cycle. Prevent one of them and it cannot happen. Taking all locks in one order
-prevents the cycle; giving up after a while prevents the endless waiting.
+cycle (documented: Coffman, Elphick and Shoshani, *System Deadlocks*). Prevent
+one of them and it cannot happen. Taking all locks in one order prevents the
+cycle; giving up after a while prevents the endless waiting.
 
 Prefer one lock to two, hold it for as few lines as you can, and call nothing
 that you do not know while you hold it.

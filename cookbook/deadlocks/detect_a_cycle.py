@@ -10,7 +10,7 @@ waiting need to be one critical section, so all the locks share one
 
 Python's imports do so: ``_ModuleLock`` in ``Lib/importlib/_bootstrap.py`` lets
 two threads import modules that import each other, by catching the
-``_DeadlockError`` that it raises.
+``_DeadlockError`` that it raises (documented: the comments there).
 
 :models: threads
 :work: CPU-bound, I/O-bound
@@ -39,8 +39,8 @@ Pitfalls
       ever. Use ``with``.
     - Let go of all locks before you try again; otherwise you meet the same
       cycle.
-    - Each step of each lock takes the one condition, so these locks are slower
-      than a :class:`threading.Lock`.
+    - Each step of each lock takes the one condition: for a moment threads
+      wait for it whose locks have nothing to do with each other.
 
 If a job raises
     an error in the ``with`` block leaves the lock free.
@@ -193,9 +193,9 @@ class BrokenLock:
 
     Warning:
         In a cycle each thread waits for ever, without a word. A
-        :class:`threading.Lock` does not know its holder, and nothing in
-        Python looks for cycles. A timeout ends the wait, but it cannot tell
-        a deadlock from a lock that is held for long.
+        :class:`threading.Lock` does not know its holder, so nobody can look
+        for a cycle. A timeout ends the wait, but it cannot tell a deadlock
+        from a lock that is held for long.
     """
 
     def __init__(self, name: str, patience: float) -> None:

@@ -5,8 +5,8 @@ waits for. What you can do depends on whether the program was prepared.
 
 It hangs now, and was not prepared. As its user (or root), from a second shell:
 
-- ``py-spy dump --pid PID`` (third party), only on builds with the GIL;
-  ``pystack remote PID`` is another (documented: pystack);
+- ``py-spy dump --pid PID`` (third party), only on builds with the GIL
+  (observed on 0.4); ``pystack remote PID`` is another (documented: pystack);
 - ``python -m profiling.sampling dump -a PID`` from 3.15;
 - ``python -m pdb -p PID`` from 3.14, then ``w``, ``q``: the main thread only.
   While that is blocked in a system call, as by a lock or ``join()``, you get
@@ -62,7 +62,7 @@ Pitfalls
       a ``QueueFeederThread``, whose items nobody takes
       (:mod:`cookbook.deadlocks.join_before_drain`).
     - On Linux, ``/proc/sys/kernel/yama/ptrace_scope`` above 0 forbids a look
-      from outside without root.
+      from outside without root (documented: ptrace(2)).
 
 If it takes too long
     :func:`dump_after` prints all stacks to standard error and goes on waiting;
@@ -70,7 +70,9 @@ If it takes too long
 
 On Ctrl-C
     the traceback shows the main thread alone; the other threads go on waiting,
-    and the program does not end before they do.
+    and the program does not end before they do. Up to 3.12 it does not wait
+    for the one in whose ``join()`` Ctrl-C struck
+    (:mod:`cookbook.threads.ctrl_c_threads`).
 """
 
 import faulthandler

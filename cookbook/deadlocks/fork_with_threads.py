@@ -28,7 +28,7 @@ Use this when
 Prefer instead
     to fork before you start threads, if you must fork. On Linux, forkserver
     is the default from Python 3.14; up to 3.13 it is fork. On macOS and
-    Windows it is spawn.
+    Windows it is spawn (documented: :mod:`multiprocessing`).
 
 Pitfalls
     - Forking while threads run warns from Python 3.12: ``DeprecationWarning:

@@ -41,10 +41,10 @@ Pitfalls
 
 If a job raises
     the child prints its traceback and sends nothing:
-    :func:`collect_from_pipes` raises :exc:`RuntimeError` at once,
-    :func:`collect_from_queue` :exc:`queue.Empty` after *timeout* seconds, and
-    :func:`output_of` :exc:`subprocess.CalledProcessError` when the exit code
-    is not 0.
+    :func:`collect_from_pipes` raises :exc:`RuntimeError` as soon as the
+    results before it are there, :func:`collect_from_queue`
+    :exc:`queue.Empty` after *timeout* seconds, and :func:`output_of`
+    :exc:`subprocess.CalledProcessError` when the exit code is not 0.
 
 If it takes too long
     :func:`collect_from_queue` raises :exc:`queue.Empty`,
@@ -53,7 +53,8 @@ If it takes too long
     the default of 60 seconds ends slower ones, ``timeout=None`` none.
 
 On Ctrl-C
-    the children are killed and waited for.
+    the children are killed and waited for; the program of :func:`output_of`
+    is killed.
 
 If a worker is killed
     :func:`collect_from_pipes` raises :exc:`RuntimeError` with the exit code,

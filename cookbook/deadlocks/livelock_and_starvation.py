@@ -2,7 +2,7 @@
 
 In a livelock threads react to each other for ever: each gives way, fails and
 tries again, in step with the other. Give every pause a random length, and a
-longer one after each failure; then some attempt meets nobody
+longer one after each failure; then an attempt is likely to meet nobody
 (:func:`retry`). In starvation the others go on and one thread never gets its
 turn, because a :class:`threading.Lock` has no queue: the thread that lets go
 may take it again before those who wait. :class:`FairLock` hands it to the one
@@ -33,12 +33,13 @@ Pitfalls
     - No pause makes a livelock impossible, a random one makes it improbable.
       A rule that both keep, such as an order, makes it impossible:
       :mod:`cookbook.deadlocks.lock_ordering`.
-    - Who asks with ``acquire(blocking=False)``, or with a short timeout, has
-      no place in any queue and starves the soonest.
+    - Who asks with ``acquire(blocking=False)`` has no place in any queue, and
+      may find the lock held each time.
     - The manual leaves open which waiting thread gets a
       :class:`~threading.Lock`. From 3.13.1 on, CPython hands it to one that
-      has waited for more than a millisecond (python/cpython#117721), so there
-      nobody who waits starves for good.
+      has waited for more than a millisecond (documented: CPython issue 117721
+      and the comments of ``Python/lock.c``), so there nobody who waits
+      starves for good.
     - A fair lock makes each turn wait for a switch between threads. Take it
       where you need the order, not for all locks. It is not reentrant.
 

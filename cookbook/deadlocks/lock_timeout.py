@@ -182,8 +182,8 @@ def broken_retry_at_once(*locks: Lockable, attempts: int) -> Iterator[None]:
     Warning:
         Two threads that start with opposite locks both take the first, both
         find the second held, both let go, and do the same again at once: a
-        livelock. They are busy and get nowhere. Only a pause of a different
-        length for each lets one of them through.
+        livelock. They are busy and get nowhere. A pause of a different length
+        for each lets one of them through.
     """
     for _ in range(attempts):
         with ExitStack() as held:

@@ -14,7 +14,7 @@ before you split it.
 :since: 3.11
 :trap: every build
 :told by: :mod:`cookbook.testing.every_interleaving`, which finds the torn
-    read on every run; no debug switch and no linter sees one
+    read on every run
 :search: one lock or many, coarse-grained lock, fine-grained locking, lock
     granularity, global lock, invariant, torn read, inconsistent state,
     lock contention, lock striping, measure lock contention, time spent

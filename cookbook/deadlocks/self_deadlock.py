@@ -51,8 +51,10 @@ If it takes too long
     False after a second, to the thread that holds the lock too.
 
 On Ctrl-C
-    the main thread stops waiting for itself, and :exc:`KeyboardInterrupt`
-    sets the lock free. Any other thread goes on waiting.
+    the main thread stops waiting for itself (on Windows from 3.14 on;
+    documented: :meth:`threading.Lock.acquire`), and
+    :exc:`KeyboardInterrupt` sets the lock free. Any other thread goes on
+    waiting.
 """
 
 import threading

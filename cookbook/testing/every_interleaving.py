@@ -41,12 +41,12 @@ Pitfalls
     locks are the standard library's own code. A name imported before, as by
     ``from threading import Lock``, is not, nor is a
     :class:`queue.SimpleQueue`. A thread that waits for anything else, or that
-    one of the functions starts, ends the exploration with a
-    :exc:`RuntimeError`.
+    one of the functions starts and that takes one of these locks, ends the
+    exploration with a :exc:`RuntimeError`.
 
-    The tool is a tracer, as coverage tools and debuggers are: they do not see
-    the functions meanwhile. On Linux they run on one core meanwhile, which
-    takes less time.
+    The tool traces by :func:`sys.settrace`, and a thread has one trace
+    function: a coverage tool or a debugger that traces so, too, does not see
+    the functions meanwhile. On Linux they run on one core meanwhile.
 
     A wait with a timeout may give up at any step until it is over: every
     duration is tried. Time passes in such waits alone; ``time.sleep`` in a
@@ -165,9 +165,10 @@ def every_interleaving(
             number of instructions differs between versions of Python.
         preemptions: Try only the schedules with at most so many switches
             away from a thread that could have gone on. Most races need one
-            or two, and the number of schedules stays small enough for longer
-            functions. None tries them all.
-        most: How many schedules, and steps in one, are too many.
+            or two (documented: Musuvathi and Qadeer, *Iterative Context
+            Bounding*), and the number of schedules stays small enough for
+            longer functions. None tries them all.
+        most: How many schedules, and steps in one, there may be.
 
     Returns:
         For each outcome, how many schedules lead to it and a shortest one.
@@ -748,8 +749,8 @@ def broken_test(make: Make, runs: int) -> set[Hashable]:
     Warning:
         A thread that is joined before the next one starts never meets it,
         so this test sees one schedule, however often it runs. Starting all
-        threads before joining them is hardly better: small functions end
-        before the next thread has started.
+        threads before joining them is hardly better: a small function may
+        have ended before the next thread starts.
     """
     outcomes = set()
     for _ in range(runs):

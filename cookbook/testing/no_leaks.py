@@ -34,8 +34,9 @@ Pitfalls
       reports the test as passed, and an error at its teardown.
     - A fixture that starts something for all tests must start it before this
       one looks: what was there before is not counted.
-    - Python lists the threads that Python code started, not those of a C
-      library, and the children of this process, not their children.
+    - It sees the threads that :mod:`threading` started, not those of a C
+      library (documented: :func:`threading.enumerate`), and the children of
+      this process, not their children.
     - On other systems than Linux it sees the threads, the tasks and the
       processes of :mod:`multiprocessing` alone.
     - A block of shared memory has no owner. One that another process has

@@ -10,7 +10,7 @@ So stress where it can show. ``sys.setswitchinterval(1e-6)`` lets the GIL
 change hands as often as it can. A free-threaded build needs no switch: add
 jobs with 3.13t and 3.14t to your CI, and set ``PYTHON_GIL=0`` there (or
 ``-X gil=0``): an extension module may else switch the GIL on again
-(documented). ``pytest
+(documented: :ref:`freethreading-python-howto`). ``pytest
 --parallel-threads=8 --iterations=50`` of pytest-run-parallel (third party)
 runs each test of a suite that you have in that many threads at once.
 
@@ -36,7 +36,7 @@ Prefer instead
 
 Pitfalls
     - See the stress find a race before you trust it: take the lock out.
-    - Without a barrier the first thread has often ended before the next one
+    - Without a barrier the first thread may have ended before the next one
       begins.
     - ``-X gil=0`` needs a free-threaded build. Others end with ``Disabling the
       GIL is not supported by this build`` from 3.13; 3.11 and 3.12 ignore it

@@ -33,12 +33,15 @@ Pitfalls
     - A list or a dictionary of futures keeps each result until it is dropped
       itself. Here a future is taken out of the dictionary before you get it.
     - No job is submitted before you ask for the first result.
+    - In a pool of processes the next few jobs, which are on their way to the
+      workers, cannot be cancelled any more
+      (:mod:`cookbook.processes.pool_or_executor`).
 
 If a job raises
     its future comes when the job ends, like any other, and ``result()`` raises
     the error: catch it inside the loop, and you know the item and go on.
-    If you leave the loop, or an error comes out of the items, jobs that have
-    not started are cancelled.
+    If an error comes out of the items, jobs that have not started are
+    cancelled.
 
 If it takes too long
     :exc:`TimeoutError` is raised in the loop, such as ``1 (of 2) futures
@@ -49,8 +52,9 @@ If it takes too long
 
 On cancellation
     of the iteration, by ``break`` or ``close()``, jobs that have not started
-    are cancelled. A future that somebody else cancels comes too, and
-    ``result()`` raises :exc:`~concurrent.futures.CancelledError`.
+    are cancelled; by ``break`` only when nothing keeps the iterator. A future
+    that somebody else cancels comes too, and ``result()`` raises
+    :exc:`~concurrent.futures.CancelledError`.
 """
 
 import threading

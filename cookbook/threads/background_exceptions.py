@@ -80,7 +80,8 @@ def run_all(jobs: Iterable[Job], *, workers: int = 4) -> None:
         workers: How many threads to use.
 
     Raises:
-        ExceptionGroup: If a job fails. Holds the error of each failed job.
+        ExceptionGroup: If a job fails. Holds the error of each failed job; a
+            :exc:`BaseExceptionGroup` if one of them is no Exception.
         ValueError: If *workers* is less than 1.
 
     Example:
@@ -112,7 +113,8 @@ def start_reported(
     Args:
         pool: Leave its ``with`` block, or shut it down, to wait for the job.
         job: A function without arguments.
-        report: Called with the error, in the thread of the job.
+        report: Called with the error, in the thread of the job, or at once
+            in this one if the job has failed already.
     """
     pool.submit(job).add_done_callback(partial(report_error, report))
 

@@ -31,7 +31,7 @@ Pitfalls
     - :exc:`threading.BrokenBarrierError` says that another one failed, not
       what failed: a party's wait timed out, someone called ``abort()``, the
       action raised, or ``reset()`` was called while others waited. All that
-      wait get it. The cause is the error of the thread that came first.
+      wait get it.
     - A broken barrier stays broken until ``reset()``. Make a new one instead:
       a thread that is late could meet the next round.
     - A pool with fewer workers than the barrier has parties waits for ever:

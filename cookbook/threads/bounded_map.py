@@ -40,6 +40,9 @@ Pitfalls
     - A slow first job holds back the results behind it, and when all of these
       are there no further job is submitted. Let *ahead* be larger than the
       number of workers.
+    - In a pool of processes the next few jobs, which are on their way to the
+      workers, cannot be cancelled any more
+      (:mod:`cookbook.processes.pool_or_executor`).
     - ``imap`` of a :class:`multiprocessing.pool.Pool` is no way out: it
       returns at once, but a thread of the pool reads on to the end of the
       input.
@@ -52,7 +55,8 @@ If a job raises
 
 On cancellation
     of the iteration, by ``break`` or ``close()``, jobs that have not started
-    are cancelled. The end of the pool's ``with`` block waits for the others.
+    are cancelled; by ``break`` only when nothing keeps the iterator. The end
+    of the pool's ``with`` block waits for the others.
 
 On Ctrl-C
     while a result is waited for, the same.

@@ -1,8 +1,9 @@
 """Check and act under one lock.
 
 Between ``if key not in cache`` and ``cache[key] = value`` another thread may
-do the same. Each of the two operations is atomic; the decision is not. Take
-one lock before the check, and hold it until the act is done.
+do the same. Each of the two operations is atomic (documented:
+:ref:`thread-safety-dict`); the decision is not. Take one lock before the
+check, and hold it until the act is done.
 
 :models: threads
 :work: CPU-bound, I/O-bound
@@ -22,8 +23,9 @@ Use this when
 
 Prefer instead
     - ``values.setdefault(key, value)`` when the value is cheap. It is one
-      operation, and all threads get the value that came first; but the value
-      is always made, also when it is not needed.
+      operation (documented: :ref:`thread-safety-dict`), and all threads get
+      the value that came first; but the value is always made, also when it
+      is not needed.
     - ``values.pop(key, None)`` instead of ``if key in values: del
       values[key]``.
     - :mod:`cookbook.threads.initialise_once` for one value that is made once.
@@ -34,7 +36,7 @@ Pitfalls
     - A lock in each method is not enough: two calls are two steps again. Put
       the whole decision into one method.
     - While *create* runs, all others wait, whatever their key. If that takes
-      long, use a lock for each key, which is cheap to make:
+      long, use a lock for each key:
       ``with locks.setdefault(key, threading.Lock()):``. ``locks`` never
       shrinks: a lock that is removed may be one that a thread waits for.
     - *create* must not ask the same cache: the lock would wait for itself.

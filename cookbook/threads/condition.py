@@ -50,7 +50,8 @@ If it takes too long
 
 On Ctrl-C
     in the main thread, on POSIX, the wait ends with :exc:`KeyboardInterrupt`;
-    nothing has been taken, and the lock is free.
+    nothing has been taken, and the lock is free. On Windows a lock can be
+    interrupted from 3.14 on (documented: :meth:`threading.Lock.acquire`).
 """
 
 import threading

@@ -3,8 +3,8 @@
 Ctrl-C raises ``KeyboardInterrupt`` in the main thread only; the others do not
 notice, and the interpreter waits for them at its end. So let the main thread
 start the others and wait, give them an event to look at, and set the event in
-a ``finally`` block. Wait with a timeout, again and again: such a wait can be
-interrupted on every system.
+a ``finally`` block. Wait with a timeout, again and again: Ctrl-C is then
+noticed even on a system where it does not interrupt the wait itself.
 
 :models: threads
 :work: I/O-bound
@@ -32,13 +32,17 @@ Pitfalls
       Ctrl-C interrupts marks the thread as ended though it runs: it is no
       longer alive by ``is_alive()``, another ``join()`` returns at once, and
       the interpreter does not wait for it (CPython issue 90882). On Windows
-      Ctrl-C may not interrupt it (issue 139689). Join when the event is set.
+      Ctrl-C may not interrupt it (issue 139689), nor, up to 3.13, any wait
+      for a lock, and so for an event, a queue or a future (documented:
+      :meth:`threading.Lock.acquire`). Join when the event is set.
     - ``signal.signal()`` in another thread raises ``ValueError: signal only
       works in main thread of the main interpreter``. Register the handler in
       the main thread, before a server is started in another. Give one that
       registers handlers itself the main thread, or stop it from that: Flask's
-      ``app.run()`` with ``use_reloader=False``. In asyncio call
-      ``loop.add_signal_handler()``, on Unix, for the loop of the main thread.
+      ``app.run()`` with ``use_reloader=False``, for it is the reloader that
+      registers one (documented: ``run_with_reloader`` of Werkzeug). In
+      asyncio call ``loop.add_signal_handler()``, on Unix, for the loop of the
+      main thread.
     - A handler runs in the main thread, between two of its steps. Let it raise
       like ``signal.default_int_handler`` or put a note into a
       :class:`queue.SimpleQueue`. Let it set an event only if the main thread
@@ -61,7 +65,9 @@ If a job raises
 
 On Ctrl-C
     the same, and :exc:`KeyboardInterrupt` goes on. One press is enough if the
-    jobs look at the event; another one ends the wait, not the jobs.
+    jobs look at the event. Another one ends the wait, not the jobs; but up to
+    3.12 the interpreter does not wait at its end for the job whose thread was
+    being joined.
 """
 
 import signal
@@ -119,7 +125,7 @@ def run_stoppable(
 
 
 def patient_get(queue: SimpleQueue[R]) -> R:
-    """Get the next item; Ctrl-C interrupts the wait on every system."""
+    """Get the next item, with a wait in steps, between which Ctrl-C acts."""
     while True:
         with suppress(Empty):
             return queue.get(timeout=PATIENCE)

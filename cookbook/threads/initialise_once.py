@@ -24,9 +24,10 @@ Prefer instead
     - an assignment at the top of a module: a module's code is run once. A
       thread that imports the module meanwhile waits until it is complete.
     - :func:`functools.cache` or :func:`~functools.lru_cache` when a second
-      run does no harm. Their cache stays whole, but no lock is held while the
-      function runs: threads that call it at once all run it, and each gets
-      its own result.
+      run does no harm. Their cache stays whole (documented:
+      :func:`functools.lru_cache`), but no lock is held while the function
+      runs: threads that call it at once all run it, and each gets its own
+      result.
     - :func:`functools.cached_property` for the same in an object. Up to
       Python 3.11 it holds a lock, one for all objects of the class; from 3.12
       on it holds none and may run more than once.

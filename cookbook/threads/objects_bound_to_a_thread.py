@@ -41,8 +41,9 @@ Pitfalls
       database``.
     - Hand rows to other threads, not cursors: those are bound too.
     - Each connection to ``":memory:"`` is a database of its own. Connections
-      to one file wait for each other's writes, for 5 seconds by default, and
-      then raise ``OperationalError: database is locked``.
+      to one file wait for each other's writes, for 5 seconds by default
+      (documented: :func:`sqlite3.connect`), and then raise
+      ``OperationalError: database is locked``.
     - Each process needs its own connection. It cannot be pickled, and must
       not be carried across a fork (documented: sqlite.org, *How To Corrupt An
       SQLite Database File*).
@@ -56,9 +57,11 @@ Pitfalls
     - tkinter: the thread that runs ``mainloop()`` is the owner, and touches
       the widgets alone. Workers put results on a :class:`queue.Queue`, which
       a function called by ``root.after(50, poll)`` empties. A call from
-      another thread waits one second for the loop, and then raises
+      another thread waits one second for the loop (documented:
+      ``WaitForMainloop`` in CPython's ``_tkinter.c``), and then raises
       ``RuntimeError: main thread is not in main loop``. Keep references to
-      images and variables: the thread that drops the last one calls Tk.
+      images and variables: the thread that drops the last one calls Tk
+      (documented: their ``__del__`` in CPython's ``tkinter``).
 
 If a job raises
     an :class:`Owner` hands the error to the job's future and goes on.

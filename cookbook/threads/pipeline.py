@@ -36,10 +36,10 @@ Pitfalls
       item, no error of a stage can stop it.
 
 If a job raises
-    no stage begins another item, the input is not read any more, the items
-    under way are thrown away, and the error goes to the caller when all
-    threads have ended. If two fail, it is the error of the earlier stage. An
-    error in the input does the same.
+    no stage begins another item, at most one more item of the input is read,
+    the items under way are thrown away, and the error goes to the caller when
+    all threads have ended. If two fail, it is the error of the earlier stage.
+    An error in the input does the same.
 
 On Ctrl-C
     the same, with :exc:`KeyboardInterrupt`, when each stage has ended the item

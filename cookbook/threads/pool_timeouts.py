@@ -34,12 +34,13 @@ Prefer instead
 Pitfalls
     - A job that does not look at the event holds up everything:
       ``shutdown(wait=False)`` returns at once, but at its exit the
-      interpreter joins the threads of all pools (since 3.9 they are no
-      daemons). The program ends when the last job does.
+      interpreter joins the threads of all pools, which are no daemons. The
+      program ends when the last job does.
     - ``result(timeout=...)`` raises :exc:`TimeoutError` without a text, and so
       may the job. ``future.done()`` tells: it is false if the job still runs.
     - ``concurrent.futures.TimeoutError`` is :exc:`TimeoutError` since 3.11;
-      before, ``except TimeoutError`` did not catch it.
+      before, it was another class (documented:
+      :exc:`concurrent.futures.TimeoutError`).
     - After ``shutdown()`` or the ``with`` block, ``submit`` raises
       ``RuntimeError: cannot schedule new futures after shutdown``. When the
       main thread has ended, ``atexit`` handlers and other threads, such as
@@ -47,7 +48,7 @@ Pitfalls
       after interpreter shutdown``: let the main thread wait for those who
       still submit.
     - ``asyncio.run`` waits for the threads of ``asyncio.to_thread`` too; from
-      3.12.3 on, for 300 seconds at most.
+      3.12.3 on, for 300 seconds at most (documented: CPython issue 111358).
 
 If a job raises
     the others are asked to stop too, as soon as the results before it are

@@ -49,8 +49,9 @@ If a job raises
     ends the consumers too, when they have worked on what is in the queue.
 
 On Ctrl-C
-    the producer stops, even when it waits in ``put``; what is in the queue is
-    still worked on, then :exc:`KeyboardInterrupt` goes to the caller.
+    the producer stops, on POSIX even when it waits in ``put``; what is in the
+    queue is still worked on, then :exc:`KeyboardInterrupt` goes to the
+    caller.
 """
 
 import queue

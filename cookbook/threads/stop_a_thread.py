@@ -184,8 +184,8 @@ def broken_kill(thread: threading.Thread) -> None:
     Warning:
         The exception is raised when the thread runs Python code again. A
         thread that waits in C code, for a lock, a socket or a file, goes on
-        waiting; observed on every version. In Python code it may strike
-        between any two steps, in a ``finally`` block too, with a lock held.
+        waiting. In Python code it may strike in a ``finally`` block too, with
+        a lock held, which then nobody releases.
         The C API manual wants it called from a C extension only, "to prevent
         naive misuse".
     """

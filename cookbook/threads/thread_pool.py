@@ -28,8 +28,8 @@ Pitfalls
     results behind it, not the jobs.
 
 If a job raises
-    the error is raised when its result is read. Jobs that have not
-    started are cancelled, and those that run are waited for.
+    the error is raised when its result is read. Jobs that have not started
+    by then are cancelled, and those that run are waited for.
 """
 
 import os
@@ -109,8 +109,8 @@ def broken_speed_up(*, jobs: int = 4, workers: int = WORKERS) -> float:
         the thread that runs must hand the GIL to one that waits for it
         (documented: comments of CPython's ``ceval_gil.c``), and two threads
         were three quarters as fast as a plain loop (measured on Python 3.13
-        with 2 cores). On a free-threaded build the same code uses one core for
-        each thread, as far as there are cores.
+        with 2 cores). On a free-threaded build they run at once: see
+        :mod:`cookbook.parallel_threads.threads_that_scale`.
     """
     wall, cpu = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(workers) as pool:

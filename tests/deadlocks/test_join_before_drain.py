@@ -191,7 +191,7 @@ def run_main(program: str, *arguments: str) -> str:
     return run.stdout
 
 
-def test_a_job_that_raises_is_reported_at_once_with_pipes(
+def test_a_job_that_raises_ends_the_wait_for_its_pipe(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     message = r"^\w+Process-\S+ sent no result: exit code 1$"
@@ -216,8 +216,15 @@ def test_a_job_that_cannot_be_sent_is_an_error_and_leaves_no_child(
         collect(lambda n: n, [1], context=multiprocessing.get_context("spawn"))
 
 
+def test_the_error_of_a_child_is_not_seen_before_the_results_before_it() -> (
+    None
+):
+    with pytest.raises(TimeoutError, match=r": no result within 0\.5 s$"):
+        collect_from_pipes(time.sleep, [60, -1], timeout=0.5, context=QUICKEST)
+
+
 @posix
-def test_a_killed_child_is_reported_at_once_with_its_exit_code() -> None:
+def test_a_killed_child_is_reported_with_its_exit_code() -> None:
     with pytest.raises(RuntimeError, match=r"sent no result: exit code -9$"):
         collect_from_pipes(
             signal.raise_signal, [signal.SIGKILL], context=QUICKEST
@@ -337,6 +344,26 @@ def test_ctrl_c_kills_the_children_and_waits_for_them(
         raised.set()
         thread.join()
     assert [process.exitcode for process in started] == [-signal.SIGKILL] * 2
+
+
+@posix
+def test_ctrl_c_kills_the_program_whose_output_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Interrupted(subprocess.Popen[str]):
+        """A program at which Ctrl-C comes while its output is read."""
+
+        def communicate(self, *_: object, **__: object) -> tuple[str, str]:
+            """Read."""
+            started.append(self)
+            raise KeyboardInterrupt
+
+    started: list[Interrupted] = []
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        output_of([sys.executable, "-c", "import time; time.sleep(60)"])
+    [process] = started
+    assert process.wait(timeout=10) == -signal.SIGKILL
 
 
 def test_the_output_of_a_program_may_be_larger_than_a_pipe() -> None:

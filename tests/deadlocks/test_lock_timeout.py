@@ -324,7 +324,7 @@ def test_reentrant_locks_semaphores_and_process_locks_work_too() -> None:
             assert not locks[2].acquire(block=False)
 
 
-def test_no_locks_are_held_at_once() -> None:
+def test_the_block_is_run_at_once_if_no_lock_is_given() -> None:
     ran = False
     with acquire_all(timeout=0):
         ran = True

@@ -322,7 +322,7 @@ def test_two_broken_crawls_in_two_workers_hang_on_some_schedules(
     )
 
 
-def test_a_crawl_ends_with_one_worker_on_every_schedule(
+def test_a_crawl_ends_with_one_worker_wherever_threads_switch_once(
     explore: Explore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make() -> Setup:

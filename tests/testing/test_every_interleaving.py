@@ -346,6 +346,8 @@ def test_an_endless_loop_is_an_error_not_a_hang() -> None:
 def test_too_many_schedules_are_an_error() -> None:
     with pytest.raises(ValueError, match="more than 5 schedules"):
         every_interleaving(unlocked_counter, most=5)
+    found = every_interleaving(unlocked_counter, most=6)
+    assert counts(found) == {1: 4, 2: 2}
 
 
 def test_an_unknown_grain_is_an_error() -> None:

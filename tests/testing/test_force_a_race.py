@@ -55,7 +55,7 @@ def last_piece(make_shop: Callable[[Stock], Shop]) -> Callable[[], Setup]:
     return make
 
 
-def test_the_shop_with_a_lock_sells_once_on_every_schedule(
+def test_the_shop_with_a_lock_sells_once_wherever_threads_switch_twice(
     explore: Explore,
 ) -> None:
     explore(

@@ -60,7 +60,7 @@ def two_add(make_counter: Callable[[Number], Counter]) -> Callable[[], Setup]:
     return make
 
 
-def test_the_counter_with_a_lock_keeps_both_updates_on_every_schedule(
+def test_the_lock_keeps_both_updates_wherever_threads_switch_twice(
     explore: Explore,
 ) -> None:
     explore(

@@ -165,6 +165,21 @@ def test_leaving_the_loop_cancels_the_jobs_that_have_not_started(
     assert ran == [0, 1]
 
 
+def test_a_break_cancels_no_job_while_a_name_keeps_the_iterator() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        pool.futures[0].set_result(1)
+        yield 2
+
+    pool = Manual()
+    results = map_as_completed(pool, abs, items())
+    for _ in results:
+        break
+    assert not pool.futures[1].cancelled()
+    del results
+    assert pool.futures[1].cancelled()
+
+
 def test_an_error_in_the_items_cancels_the_jobs_submitted_before() -> None:
     def items() -> Iterator[int]:
         yield 1

@@ -108,7 +108,7 @@ def shut_down(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return told
 
 
-def test_after_a_failure_jobs_that_run_are_waited_for_and_no_other_starts(
+def test_after_a_failure_jobs_that_run_are_waited_for_and_others_cancelled(
     shut_down: threading.Event,
 ) -> None:
     began: list[int] = []

@@ -77,7 +77,9 @@ def two_phases_of_two() -> Setup:
     return [worker, worker], lambda: tuple(log)
 
 
-def test_no_worker_is_a_phase_ahead_on_any_schedule(explore: Explore) -> None:
+def test_no_worker_is_a_phase_ahead_wherever_threads_switch_twice(
+    explore: Explore,
+) -> None:
     explore(
         two_phases_of_two,
         "``take_part``: two workers, two phases",
@@ -87,7 +89,7 @@ def test_no_worker_is_a_phase_ahead_on_any_schedule(explore: Explore) -> None:
     )
 
 
-def test_the_other_hears_of_a_failure_on_every_schedule(
+def test_the_other_hears_of_a_failure_wherever_threads_switch_twice(
     explore: Explore,
 ) -> None:
     explore(
@@ -99,7 +101,7 @@ def test_the_other_hears_of_a_failure_on_every_schedule(
     )
 
 
-def test_without_abort_the_other_waits_for_ever_on_every_schedule(
+def test_without_abort_the_other_waits_for_ever_wherever_they_switch_twice(
     explore: Explore,
 ) -> None:
     explore(

@@ -197,21 +197,23 @@ def test_an_error_in_the_input_cancels_what_waits_and_is_raised() -> None:
     assert [one.cancelled() for one in pool.futures] == [True, True]
 
 
+class FirstDone(Manual):
+    """An executor that has done the first job, and begun the second."""
+
+    def submit(self, *_: object) -> Future[Any]:  # type: ignore[override]
+        """Note the job."""
+        future = super().submit()
+        if len(self.futures) <= 2:
+            future.set_running_or_notify_cancel()
+        if len(self.futures) == 1:
+            future.set_result(0)
+        return future
+
+
 @pytest.mark.parametrize("way", ["break", "close"])
 def test_leaving_early_cancels_the_jobs_that_have_not_started(
     way: str,
 ) -> None:
-    class FirstDone(Manual):
-        """An executor that has done the first job, and begun the second."""
-
-        def submit(self, *_: object) -> Future[Any]:  # type: ignore[override]
-            future = super().submit()
-            if len(self.futures) <= 2:
-                future.set_running_or_notify_cancel()
-            if len(self.futures) == 1:
-                future.set_result(0)
-            return future
-
     pool = FirstDone()
     if way == "break":
         for result in bounded_map(pool, double, count(), ahead=4):
@@ -225,6 +227,16 @@ def test_leaving_early_cancels_the_jobs_that_have_not_started(
     assert first.done()
     assert second.running()
     assert [one.cancelled() for one in others] == [True, True]
+
+
+def test_a_break_cancels_no_job_while_a_name_keeps_the_iterator() -> None:
+    pool = FirstDone()
+    results = bounded_map(pool, double, count(), ahead=4)
+    for _ in results:
+        break
+    assert not any(one.cancelled() for one in pool.futures)
+    del results
+    assert [one.cancelled() for one in pool.futures[2:]] == [True, True]
 
 
 def test_ctrl_c_while_waiting_cancels_all_jobs_that_have_not_started() -> None:

@@ -54,7 +54,7 @@ def verdict(call: Call) -> bool:
         lambda: hashlib.pbkdf2_hmac("sha256", b"a", b"b", 1000),
         lambda: zlib.compress(BLOB),
         lambda: zlib.decompress(COMPRESSED),
-        lambda: zlib.crc32(BLOB),
+        lambda: zlib.crc32(BLOB[:5121]),
         lambda: bz2.compress(BLOB),
         lambda: lzma.compress(BLOB),
         lambda: os.stat(os.curdir),  # noqa: PTH116

@@ -50,7 +50,7 @@ def two_threads_ask(
     return make
 
 
-def test_the_first_creates_the_value_and_both_have_it_on_every_schedule(
+def test_the_first_creates_the_value_for_both_wherever_they_switch_twice(
     explore: Explore,
 ) -> None:
     explore(

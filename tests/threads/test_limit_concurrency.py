@@ -64,7 +64,9 @@ def broken_with_a_place_for_one(job: Job) -> Job:
     return broken_limited(job, threading.Semaphore(1), timeout=5)
 
 
-def test_one_at_a_time_is_inside_on_every_schedule(explore: Explore) -> None:
+def test_one_at_a_time_is_inside_wherever_threads_switch_once(
+    explore: Explore,
+) -> None:
     explore(
         one_visits_and_one_tries_twice(with_a_place_for_one),
         "``limited``: one place, three calls",
@@ -115,7 +117,7 @@ def test_as_many_threads_as_there_are_places_are_inside_at_once(
 
 
 @pytest.mark.parametrize("entered_before", [False, True])
-def test_the_count_of_those_inside_is_exact_on_every_schedule(
+def test_the_count_of_those_inside_is_exact_wherever_they_switch_once(
     entered_before: bool,
 ) -> None:
     def make() -> Setup:

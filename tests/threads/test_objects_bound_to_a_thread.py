@@ -150,7 +150,7 @@ def opened_at_the_end() -> Setup:
     return [use, end_the_block], left_open
 
 
-def test_what_is_opened_while_the_block_ends_is_closed_on_every_schedule(
+def test_what_opens_as_the_block_ends_is_closed_wherever_they_switch_twice(
     explore: Explore,
 ) -> None:
     explore(
@@ -316,7 +316,7 @@ def add_with_lock() -> Callable[[], Setup]:
     return make
 
 
-def test_with_a_lock_a_refused_row_takes_no_other_along_on_any_schedule(
+def test_with_a_lock_a_refused_row_goes_alone_wherever_they_switch_twice(
     explore: Explore,
 ) -> None:
     explore(

@@ -64,7 +64,7 @@ THREADS = ("input", "second stage", "third stage")
 ENDED: dict[Hashable, str] = {("1",): "all have ended, with the error"}
 
 
-def test_when_a_stage_fails_all_threads_end_on_every_schedule(
+def test_when_a_stage_fails_all_threads_end_wherever_they_switch_once(
     explore: Explore,
 ) -> None:
     explore(
@@ -76,7 +76,7 @@ def test_when_a_stage_fails_all_threads_end_on_every_schedule(
     )
 
 
-def test_when_a_broken_stage_fails_the_others_wait_on_every_schedule(
+def test_when_a_broken_stage_fails_the_others_wait_wherever_they_switch_once(
     explore: Explore,
 ) -> None:
     def middle(
@@ -203,6 +203,20 @@ def test_after_an_error_no_stage_begins_another_item(failing: str) -> None:
     with pytest.raises(ValueError, match="no more"):
         run_pipeline(items(), first, last, ahead=5)
     assert begun == [0]
+
+
+def test_after_an_error_at_most_one_more_item_of_the_input_is_read() -> None:
+    failed = threading.Event()
+
+    class Box(Queue[Any]):
+        def put(self, item: object, *_: object) -> None:
+            super().put(item)
+            failed.set()
+
+    items, box = iter(range(9)), Box()
+    feed(items, box, failed)
+    assert (box.get(), box.qsize()) == (0, 0)
+    assert next(items) == 2
 
 
 def test_if_two_stages_fail_it_is_the_error_of_the_earlier_one() -> None:

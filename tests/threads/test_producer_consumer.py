@@ -63,7 +63,7 @@ CONSUMERS = ("consumer 1", "consumer 2")
 DONE: dict[Hashable, str] = {(1,): "the item is done, both have ended"}
 
 
-def test_with_a_sentinel_for_each_both_consumers_end_on_every_schedule(
+def test_a_sentinel_for_each_ends_both_consumers_wherever_they_switch_twice(
     explore: Explore,
 ) -> None:
     def feed(jobs: "queue.Queue[int]") -> None:
@@ -79,7 +79,7 @@ def test_with_a_sentinel_for_each_both_consumers_end_on_every_schedule(
     )
 
 
-def test_with_one_sentinel_the_second_consumer_waits_on_every_schedule(
+def test_with_one_sentinel_the_second_waits_wherever_they_switch_twice(
     explore: Explore,
 ) -> None:
     explore(
@@ -92,7 +92,7 @@ def test_with_one_sentinel_the_second_consumer_waits_on_every_schedule(
     )
 
 
-def test_when_work_fails_nobody_waits_for_ever_on_any_schedule(
+def test_when_work_fails_nobody_waits_for_ever_wherever_they_switch_once(
     explore: Explore,
 ) -> None:
     def make() -> Setup:
@@ -211,7 +211,7 @@ def test_an_error_in_the_work_stops_an_endless_producer_and_is_raised(
 
     with pytest.raises(ValueError, match="5"):
         process(items(), work, consumers=3, ahead=1)
-    assert set(range(3)) <= set(done)
+    assert 5 not in done
 
 
 @each_way

@@ -69,7 +69,7 @@ def one_reads_in_a_read_and_one_writes() -> Setup:
     return [read_twice, write], lambda: "ended"
 
 
-def test_readers_never_see_a_half_written_value_on_any_schedule(
+def test_readers_see_no_half_written_value_wherever_threads_switch_twice(
     explore: Explore,
 ) -> None:
     explore(

@@ -45,7 +45,7 @@ class WalletWithLock(Wallet):
         vars(self)["lock"] = threading.Lock()
 
 
-def test_methods_that_call_each_other_end_right_on_every_schedule(
+def test_methods_that_call_each_other_end_right_wherever_they_switch_twice(
     explore: Explore,
 ) -> None:
     explore(

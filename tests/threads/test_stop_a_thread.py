@@ -251,6 +251,32 @@ def test_a_killed_thread_ends_when_it_runs_python_code_again() -> None:
     assert steps == []
 
 
+def test_a_killed_thread_may_leave_a_lock_held_in_its_finally_block() -> None:
+    lock, began, go_on = [threading.Lock() for _ in range(3)]
+    steps: list[str] = []
+
+    def work() -> None:
+        with suppress(SystemExit):
+            try:
+                lock.acquire()
+            finally:
+                began.release()
+                go_on.acquire()
+                lock.release()
+                steps.append("tidied up")
+
+    thread = threading.Thread(target=work)
+    with began:
+        go_on.acquire()
+        thread.start()
+        assert began.acquire(timeout=10)
+        broken_kill(thread)
+        go_on.release()
+        thread.join()
+    assert steps == []
+    assert lock.locked()
+
+
 DAEMON = """
 import threading
 
