@@ -52,7 +52,8 @@ Pitfalls
 
 If a job raises
     the error stands in the dict in place of the page: the last one, when all
-    attempts have failed. What is not an error of the connection is raised.
+    attempts have failed. What is not an error of the connection is raised, in
+    an :exc:`ExceptionGroup`.
 
 If it takes too long
     *within* seconds after the start, what has not arrived is given up:
@@ -241,7 +242,8 @@ async def broken_fetch_many(urls: Iterable[str]) -> list[bytes]:
 
     Warning:
         The first error is all that you get: the pages that have arrived are
-        lost. Nothing limits how many requests there are at once.
+        lost. Only the threads of the default pool limit how many requests
+        there are at once.
     """
     requests = [asyncio.to_thread(get, url, 10) for url in urls]
     return await asyncio.gather(*requests)

@@ -28,7 +28,8 @@ Prefer instead
     ended from outside (:mod:`cookbook.coroutines.subprocesses`), for code
     that cannot look at an event. With anyio,
     ``to_thread.run_sync(..., abandon_on_cancel=True)`` does what asyncio
-    does; without the argument, the cancellation waits for the thread.
+    does; without the argument, the cancellation waits for the thread
+    (documented: anyio, *Working with threads*).
 
 Pitfalls
     - ``to_thread`` uses the loop's default pool of ``min(32, CPUs + 4)``

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -84,6 +85,31 @@ def test_gather_raises_at_once_and_leaves_the_other_running() -> None:
                 await task
 
     asyncio.run(main())
+
+
+def test_with_gather_nobody_hears_of_a_second_error() -> None:
+    heard: list[object] = []
+    failed = asyncio.Event()
+
+    async def fail_later() -> None:
+        try:
+            await asyncio.sleep(1)
+        finally:
+            failed.set()
+        raise OSError("no answer either")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, what: heard.append(what))
+        with pytest.raises(OSError, match=r"no answer$"):
+            await broken_buy(fail, fail_later)
+        await failed.wait()
+        await asyncio.sleep(0)  # its last step is over
+        gc.collect()
+
+    run(main())
+    assert failed.is_set()
+    assert not heard
 
 
 def test_gather_that_is_cancelled_itself_cancels_all() -> None:
