@@ -41,8 +41,9 @@ Pitfalls
       ``limits=httpx.Limits(max_connections=at_most,
       max_keepalive_connections=at_most)``, or
       ``connector=aiohttp.TCPConnector(limit=at_most)``.
-    - The timeout of ``urlopen`` is for each wait for the server; one that
-      sends a byte now and then can take for ever. *within* limits the whole.
+    - The timeout of ``urlopen`` is for each wait for the server (documented:
+      :func:`urllib.request.urlopen`); one that sends a byte now and then can
+      take for ever. *within* limits the whole.
     - Try again what may pass: no connection, a timeout, 429 and 5xx. Other
       4xx say that the request is wrong. What changes something at the server
       must not be sent twice.
