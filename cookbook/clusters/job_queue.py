@@ -87,7 +87,7 @@ If a worker is killed
     its job waits for the end of the lease, and is handed out again. A job
     that kills each of its workers ends as dead, too. Celery reports the kill
     as ``WorkerLostError: Worker exited prematurely: signal 9 (SIGKILL)``.
-    Nearly always the kernel's OOM killer did it: the machine, or the
+    Often the kernel's OOM killer did it: the machine, or the
     container, ran out of memory. Look into ``dmesg``. Lower the concurrency,
     give more memory, or replace workers with ``worker_max_memory_per_child``
     and ``worker_max_tasks_per_child`` (documented: Celery).
