@@ -35,7 +35,8 @@ Pitfalls
 
 If a job raises
     the error goes to the loop's exception handler, which logs it, and the
-    next turn comes in time.
+    next turn comes in time. A job that raises :exc:`asyncio.CancelledError`
+    itself ends all turns, and nothing is logged.
 
 If it takes too long
     turns are left out. To limit each, put :func:`asyncio.timeout` in the job:

@@ -74,6 +74,26 @@ def test_without_that_the_first_error_ends_the_task_silently() -> None:
     assert not [one for one in reported if "never retrieved" not in one]
 
 
+def test_a_job_that_raises_cancelled_error_itself_ends_all_turns() -> None:
+    turns: list[str] = []
+    reported: list[object] = []
+
+    async def job() -> None:
+        turns.append("begins")
+        raise asyncio.CancelledError
+
+    async def main() -> bool:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, what: reported.append(what))
+        task = asyncio.create_task(every(10, job))
+        await asyncio.wait([task], timeout=100)
+        return task.cancelled()
+
+    assert run_in_virtual_time(main())
+    assert turns == ["begins"]
+    assert not reported
+
+
 def test_nobody_is_told_while_the_failed_task_is_kept(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
