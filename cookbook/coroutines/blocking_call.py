@@ -49,7 +49,8 @@ Pitfalls
       Django's manual, *Asynchronous support*).
 
 If a job raises
-    the await raises the same exception.
+    the await raises the same exception, but for :exc:`StopIteration`
+    (:mod:`cookbook.coroutines.to_thread`).
 
 If it takes too long
     :func:`asyncio.timeout` around the await raises :exc:`TimeoutError` on

@@ -35,6 +35,7 @@ Pitfalls
     - A task may start more tasks: pass it the group. Before and after the
       block ``create_task`` raises :exc:`RuntimeError`.
     - A task that swallows :exc:`asyncio.CancelledError` holds up the block.
+      One that raises it itself ends alone: no other task is cancelled.
     - :func:`asyncio.create_task` starts a task that no group waits for
       (:mod:`cookbook.coroutines.lost_task`).
 

@@ -51,7 +51,10 @@ Pitfalls
 
 If a job raises
     the await raises the same exception. What a call raises after its await
-    was cancelled is lost.
+    was cancelled is lost. Never let :exc:`StopIteration` out of a thread, as
+    ``to_thread(next, iterator)`` does: from 3.13 it becomes a
+    :exc:`RuntimeError`; in 3.11 and the first releases of 3.12 the await never
+    returns (documented: CPython issue 112182).
 
 If it takes too long
     :func:`asyncio.timeout` raises :exc:`TimeoutError` on time, and the call

@@ -270,6 +270,26 @@ def test_before_and_after_the_block_create_task_raises_runtime_error() -> None:
     run(main())
 
 
+def test_a_task_that_raises_cancelled_error_itself_ends_alone() -> None:
+    done: list[str] = []
+
+    async def cancel() -> None:
+        raise asyncio.CancelledError
+
+    async def work() -> None:
+        await asyncio.sleep(1)
+        done.append("work")
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            cancelled = group.create_task(cancel())
+            group.create_task(work())
+        assert cancelled.cancelled()
+
+    run(main())
+    assert done == ["work"]
+
+
 def test_a_task_that_swallows_its_cancellation_holds_up_the_block() -> None:
     log: list[str] = []
 
