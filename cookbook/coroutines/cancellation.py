@@ -35,6 +35,8 @@ Pitfalls
     - A task cancelled before its first step never runs: not even its
       ``finally``. One that awaits nothing that waits runs to its end.
     - A second ``cancel()`` is raised in the cleanup, where it awaits.
+    - An error that the cleanup raises takes the place of the cancellation.
+      Whoever catches it goes on: here it is reported, and the next job runs.
     - ``cancelling()`` counts the requests. Who ends one on purpose takes it
       back with ``asyncio.current_task().uncancel()``; from 3.13 on, a request
       not taken back is raised again after a task group that fails.

@@ -43,8 +43,9 @@ If it takes too long
     :exc:`TimeoutError` is reported like any error.
 
 On cancellation
-    the turn under way is cancelled, cleans up, and no other comes.
-    :func:`asyncio.run` does that to a task that is left at the end.
+    the turn under way is cancelled, cleans up, and no other comes, unless the
+    cleanup raises an error: that is reported, and the next turn comes.
+    :func:`asyncio.run` cancels a task that is left at the end.
 
 On Ctrl-C
     the same, and :exc:`KeyboardInterrupt` is raised.
