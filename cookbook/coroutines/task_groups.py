@@ -50,7 +50,9 @@ If it takes too long
 
 On cancellation
     all tasks are cancelled, and the cancellation goes on when they have
-    ended.
+    ended. If one of them raises an error as it cleans up, an
+    :exc:`ExceptionGroup` takes the place of the cancellation; so it does of a
+    :exc:`TimeoutError`.
 
 On Ctrl-C
     :func:`asyncio.run` cancels the main task, and with it all others, and

@@ -208,6 +208,32 @@ def test_a_cancellation_goes_on_when_all_tasks_have_ended() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("ended_by", ["timeout", "cancellation"])
+def test_an_error_in_the_cleanup_takes_the_place_of_the_cancellation(
+    ended_by: str,
+) -> None:
+    async def fail_to_clean_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("in cleaning up")
+
+    async def main() -> None:
+        async with asyncio.timeout(1 if ended_by == "timeout" else None):
+            await buy(fail_to_clean_up, Waiting().job)
+
+    async def end() -> None:
+        task = asyncio.create_task(main())
+        await asyncio.sleep(1)
+        if ended_by == "cancellation":
+            task.cancel()
+        with pytest.raises(ExceptionGroup) as caught:
+            await task
+        assert repr(caught.value.exceptions) == "(OSError('in cleaning up'),)"
+
+    run(end())
+
+
 def test_ctrl_c_ends_all_tasks_and_is_raised() -> None:
     waiting = Waiting()
 
