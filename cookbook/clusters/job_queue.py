@@ -59,8 +59,8 @@ Pitfalls
     - A lease must be longer than the job, or be renewed while it runs: *do*
       gets *renew* for this. Call it between steps, in the thread that called
       *do*; when it returns False, another has the job, so give up. If each
-      worker is slower than its lease, no result is stored, and the job ends
-      as dead with the error ``lease ran out``.
+      worker is slower than its lease, and another one is free, no result is
+      stored, and the job ends as dead with the error ``lease ran out``.
     - Leases follow the time of day. A clock that is set forward ends them
       early, one that is set back makes them longer.
       :func:`time.monotonic` cannot be stored in a file: its starting point
@@ -73,10 +73,11 @@ Pitfalls
       set it only for jobs that are harmless to repeat. Even then a job whose
       process was killed counts as confirmed, unless
       ``task_reject_on_worker_lost`` is set too (documented: Celery).
-    - RabbitMQ has no lease to renew: a job comes back when the connection of
-      its worker closes (documented: RabbitMQ). Celery on Redis has one, the
-      ``visibility_timeout``, by default an hour: a job that is not confirmed
-      by then goes to another worker (documented: Celery).
+    - With RabbitMQ a job comes back when the connection of its worker closes,
+      and when it is not confirmed within 30 minutes (``consumer_timeout``;
+      documented: RabbitMQ, *Delivery Acknowledgement Timeout*). Celery on
+      Redis has a ``visibility_timeout``, by default an hour: a job that is
+      not confirmed by then goes to another worker (documented: Celery).
 
 If a job raises
     it is tried again after a pause that doubles; after the last try it is
@@ -86,7 +87,7 @@ If a worker is killed
     its job waits for the end of the lease, and is handed out again. A job
     that kills each of its workers ends as dead, too. Celery reports the kill
     as ``WorkerLostError: Worker exited prematurely: signal 9 (SIGKILL)``.
-    Nearly always the kernel's OOM killer did it: the machine, or the
+    Often the kernel's OOM killer did it: the machine, or the
     container, ran out of memory. Look into ``dmesg``. Lower the concurrency,
     give more memory, or replace workers with ``worker_max_memory_per_child``
     and ``worker_max_tasks_per_child`` (documented: Celery).

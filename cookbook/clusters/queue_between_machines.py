@@ -99,7 +99,8 @@ If it takes too long
 If a worker is killed
     its job is put in again. When the server is killed, or its with-block
     ends, its queues are gone, and all callers get :exc:`EOFError` or
-    :exc:`ConnectionError`.
+    :exc:`ConnectionError`. A ``get`` that comes as the block ends may return
+    None instead, which ends a worker, too.
 """
 
 import multiprocessing

@@ -77,7 +77,8 @@ If a job raises
     type and also a ``RayTaskError``; the job does not run again unless
     *retry_exceptions* says so. An error that ends the main program of an MPI
     job ends its ranks: ``application called MPI_Abort``. MPICH loses this
-    line now and then, and other lines that ranks print last.
+    line now and then, and other lines that ranks print last (observed on
+    MPICH 5.0).
 
 If it takes too long
     ``ray.get(references, timeout=5)`` raises ``GetTimeoutError``, which is a

@@ -77,7 +77,8 @@ Pitfalls
     - Without *port* the scheduler takes 8786, and a worker any port unless
       ``--worker-port`` and ``--nanny-port`` say which. Open the first to
       workers and clients, the others to the scheduler and all workers.
-    - All hosts need the same packages in the same versions.
+    - All hosts need the same packages, best in the same versions (documented:
+      Dask, *Manage Environments*).
     - Linux has all of 127.0.0.0/8 for loopback; elsewhere use one address.
 
 If it takes too long

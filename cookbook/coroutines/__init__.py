@@ -8,8 +8,10 @@ little memory, and between two awaits no other task can interfere.
 The price is that every task must cooperate. One that computes for a second,
 or makes a call that blocks, stops all others for that second. And nothing
 overlaps by itself: a coroutine that is simply awaited runs to its end before
-the next line starts. These are the first two traps; the other recipes build
-on the way out of them.
+the next line starts. These two traps come first
+(:mod:`cookbook.coroutines.blocking_call`,
+:mod:`cookbook.coroutines.run_together`); the other recipes build on the way
+out of them.
 
 coroutine function
     a function defined with ``async def``; calling it returns a coroutine and

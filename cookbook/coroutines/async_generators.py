@@ -37,7 +37,8 @@ Pitfalls
       timeout cancels whoever uses the generator, and no :exc:`TimeoutError`
       comes. If another task closes the generator, anyio raises ``Attempted to
       exit cancel scope in a different task than it was entered in``: enter
-      and exit in the same task. ruff ASYNC119 reports such a ``yield``.
+      and exit in the same task. ruff ASYNC119 reports such a ``yield``, with
+      ``--preview``.
     - One task at a time: :func:`anext` and ``aclose()`` raise
       :exc:`RuntimeError` while another task waits for the next item.
     - A generator that yields in its ``finally`` cannot be closed: ``async

@@ -26,7 +26,8 @@ Prefer instead
 
 Pitfalls
     - An :class:`asyncio.Lock` is for the tasks of one event loop. It does not
-      protect anything from other threads.
+      protect anything from other threads (documented: asyncio,
+      *Synchronization Primitives*).
     - Holding a :class:`threading.Lock` across an ``await`` stops the whole
       loop as soon as a second task wants it: that task blocks the thread that
       would have to let go of it.

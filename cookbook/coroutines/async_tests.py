@@ -11,8 +11,8 @@ that waits for ever fails, and let events decide what happens when, not sleeps.
 :level: first steps
 :since: 3.11
 :trap: every build
-:told by: a RuntimeWarning and a DeprecationWarning, which ``python -W error``
-    makes errors
+:told by: a RuntimeWarning and a DeprecationWarning; the second is an error of
+    the test with ``python -W error``
 :search: test async function, pytest asyncio, pytest-asyncio, anyio pytest
     plugin, IsolatedAsyncioTestCase, AsyncMock, unittest async test, async test
     passes but does not run, "async def functions are not natively supported",
@@ -39,7 +39,7 @@ Pitfalls
     - :class:`unittest.mock.AsyncMock` stands for a coroutine function; to
       await what a ``Mock`` returns is a :exc:`TypeError`.
     - The loop is in debug mode (:mod:`cookbook.coroutines.find_what_blocks`).
-    - ``asyncio.sleep(0.1)`` until something "will have happened" fails on a
+    - ``asyncio.sleep(0.1)`` until something "will have happened" can fail on a
       busy machine, and wastes the time on all others. Await an
       :class:`asyncio.Event` that the code sets.
 

@@ -49,7 +49,8 @@ Pitfalls
       Django's manual, *Asynchronous support*).
 
 If a job raises
-    the await raises the same exception.
+    the await raises the same exception, but for :exc:`StopIteration`
+    (:mod:`cookbook.coroutines.to_thread`).
 
 If it takes too long
     :func:`asyncio.timeout` around the await raises :exc:`TimeoutError` on
@@ -61,8 +62,9 @@ On cancellation
     the await raises :exc:`asyncio.CancelledError` at once, and the thread's
     call goes on (:mod:`cookbook.coroutines.to_thread` asks it to stop).
     :func:`asyncio.run` waits for it before it returns: up to 3.12.2 without a
-    limit, later for 300 seconds at most. Then it warns ``The executor did not
-    finishing joining its threads``, and the interpreter still waits.
+    limit, later for 300 seconds at most (documented: CPython issue 111358).
+    Then it warns ``The executor did not finishing joining its threads``, and
+    the interpreter still waits.
 
 On Ctrl-C
     :func:`asyncio.run` cancels the main task, waits until the thread's call

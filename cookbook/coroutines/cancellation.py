@@ -4,7 +4,7 @@
 the task awaits next. So wait until it has ended: :func:`asyncio.wait` does,
 and does not confuse the end of the task with a cancellation of your own. In
 the task, clean up in ``finally`` and let the exception pass. ``except
-Exception`` does not catch it: since 3.8 it derives from :exc:`BaseException`.
+Exception`` does not catch it: it derives from :exc:`BaseException`.
 
 :models: asyncio
 :work: I/O-bound
@@ -23,7 +23,8 @@ Prefer instead
     :func:`asyncio.timeout` to cancel when a time is over
     (:mod:`cookbook.coroutines.timeouts`), :class:`asyncio.TaskGroup` to
     cancel the others when one fails. In anyio and trio you cancel a scope,
-    and each await in it is cancelled until you leave it.
+    and each await in it is cancelled until you leave it (documented: anyio,
+    *Cancellation and timeouts*).
 
 Pitfalls
     - Catch :exc:`asyncio.CancelledError` only to clean up, and re-raise it. A
@@ -34,6 +35,8 @@ Pitfalls
     - A task cancelled before its first step never runs: not even its
       ``finally``. One that awaits nothing that waits runs to its end.
     - A second ``cancel()`` is raised in the cleanup, where it awaits.
+    - An error that the cleanup raises takes the place of the cancellation.
+      Whoever catches it goes on: here it is reported, and the next job runs.
     - ``cancelling()`` counts the requests. Who ends one on purpose takes it
       back with ``asyncio.current_task().uncancel()``; from 3.13 on, a request
       not taken back is raised again after a task group that fails.

@@ -33,7 +33,9 @@ Pitfalls
       ``contextvars.copy_context().run`` and the function, or use
       :func:`asyncio.to_thread`. A :class:`threading.Thread` starts with an
       empty context; from 3.14 it gets a copy on a free-threaded build, or
-      with ``-X thread_inherit_context=1``.
+      with ``-X thread_inherit_context=1``. A thread of a pool keeps that copy:
+      under ``run_in_executor`` a later request sees the values of an earlier
+      one.
     - Make the variable at the top of a module: contexts refer to it, so one
       made in a function is not collected in time (documented:
       :mod:`contextvars`). Without a default ``get()`` raises

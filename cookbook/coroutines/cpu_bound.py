@@ -37,8 +37,9 @@ Pitfalls
       process. Read a :class:`multiprocessing.Queue` in a thread:
       ``await asyncio.to_thread(queue.get)``.
     - Leaving ``with ProcessPoolExecutor()`` in a coroutine blocks the loop
-      until the workers have ended; here a thread waits for them. A service
-      keeps one pool for all its calls.
+      until the workers have ended (documented:
+      :meth:`~concurrent.futures.Executor.shutdown`); here a thread waits for
+      them. A service keeps one pool for all its calls.
 
 If a job raises
     its error is raised here, when all workers have ended.

@@ -41,7 +41,9 @@ Pitfalls
       128550 and 155418).
 
 If a job raises
-    the await of the task raises, never ``create_task``.
+    the await of the task raises, not ``create_task``. Two errors come out of
+    ``create_task`` if the task has not waited yet: :exc:`KeyboardInterrupt`
+    and :exc:`SystemExit`.
 
 If it takes too long
     :func:`asyncio.timeout` works in an eager task as in any other.

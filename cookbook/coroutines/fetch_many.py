@@ -41,8 +41,9 @@ Pitfalls
       ``limits=httpx.Limits(max_connections=at_most,
       max_keepalive_connections=at_most)``, or
       ``connector=aiohttp.TCPConnector(limit=at_most)``.
-    - The timeout of ``urlopen`` is for each wait for the server; one that
-      sends a byte now and then can take for ever. *within* limits the whole.
+    - The timeout of ``urlopen`` is for each wait for the server (documented:
+      :func:`urllib.request.urlopen`); one that sends a byte now and then can
+      take for ever. *within* limits the whole.
     - Try again what may pass: no connection, a timeout, 429 and 5xx. Other
       4xx say that the request is wrong. What changes something at the server
       must not be sent twice.
@@ -52,7 +53,8 @@ Pitfalls
 
 If a job raises
     the error stands in the dict in place of the page: the last one, when all
-    attempts have failed. What is not an error of the connection is raised.
+    attempts have failed. What is not an error of the connection is raised, in
+    an :exc:`ExceptionGroup`.
 
 If it takes too long
     *within* seconds after the start, what has not arrived is given up:
@@ -241,7 +243,8 @@ async def broken_fetch_many(urls: Iterable[str]) -> list[bytes]:
 
     Warning:
         The first error is all that you get: the pages that have arrived are
-        lost. Nothing limits how many requests there are at once.
+        lost. Only the threads of the default pool limit how many requests
+        there are at once.
     """
     requests = [asyncio.to_thread(get, url, 10) for url in urls]
     return await asyncio.gather(*requests)

@@ -40,7 +40,7 @@ Pitfalls
     - *report* runs in the watching thread while the loop is blocked: log the
       stack, and touch no task. If it raises, watching ends, and the program
       goes on.
-    - A pause of the whole process is reported too, with a harmless stack.
+    - A pause of the whole process can be reported too, with a harmless stack.
 
 If a job raises
     the block raises the same exception, and the thread has ended.

@@ -36,7 +36,9 @@ Pitfalls
 If a job raises
     the others go on, and the next is started at once. When all have failed,
     their errors are raised in an :exc:`ExceptionGroup`. What a cancelled job
-    raises while it cleans up is lost.
+    raises while it cleans up is lost. A job that raises
+    :exc:`asyncio.CancelledError` itself ends the call: the others are
+    cancelled, and it is raised here.
 
 If it takes too long
     :func:`asyncio.timeout` around the call cancels all jobs, waits until they

@@ -38,8 +38,8 @@ Pitfalls
 
 If a job raises
     one of the errors that you name stands in the second list, with its
-    argument. Any other is raised, with all of its kind in an
-    :exc:`ExceptionGroup`, when all jobs have ended.
+    argument. All others are raised in an :exc:`ExceptionGroup` when all jobs
+    have ended.
 
 If it takes too long
     :func:`asyncio.timeout` around the call cancels all jobs and raises

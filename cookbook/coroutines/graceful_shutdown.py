@@ -28,8 +28,9 @@ Prefer instead
     time: on the first Ctrl-C :func:`asyncio.run` cancels the main task (it
     sees :exc:`asyncio.CancelledError`), then the remaining tasks, and raises
     :exc:`KeyboardInterrupt`. :meth:`asyncio.loop.add_signal_handler` for
-    SIGTERM where Windows does not matter: it does not exist there, and
-    removing it leaves the default action, not the handler of before. In trio,
+    SIGTERM where Windows does not matter: it is not supported there
+    (documented: asyncio, *Platform Support*), and removing the handler leaves
+    the default action, not the handler of before. In trio,
     ``trio.open_signal_receiver``. With worker processes the parent's handler
     sets a :class:`multiprocessing.Event` that they look at between two jobs;
     the parent calls ``join(timeout)``, then ``terminate()``, then ``kill()``.
@@ -48,7 +49,8 @@ Pitfalls
     - Handlers work in the main thread only; elsewhere ``signal.signal``
       raises :exc:`ValueError`, here before anything starts.
     - Windows has no SIGTERM from outside: ``taskkill /F`` and
-      ``Popen.terminate()`` kill. It has Ctrl-C, and Ctrl-Break (SIGBREAK).
+      ``Popen.terminate()`` kill. It has Ctrl-C, and Ctrl-Break (SIGBREAK)
+      (documented: :func:`os.kill`, :meth:`subprocess.Popen.terminate`).
 
 If a job raises
     the exception of *serve* is raised, and the handlers of before are back.

@@ -45,7 +45,7 @@ Pitfalls
       session for all requests), close what you open; only then raise
       ``ulimit -n``. On Windows the selector event loop is limited to 512
       sockets: ``ValueError: too many file descriptors in select()``; use the
-      default loop, the proactor (documented: asyncio, Platform Support).
+      default loop, the proactor (documented: asyncio, *Platform Support*).
     - ``filedescriptor out of range in select()`` comes from
       :func:`select.select`, which refuses descriptors above 1023; on Linux
       and macOS asyncio does without it.

@@ -4,7 +4,7 @@ A thread runs one event loop at a time, and :func:`asyncio.run` works in any
 thread. What belongs to a loop stays with it: make clients, queues and locks
 in the coroutine that uses them, once for each loop, and let threads exchange
 plain values. On a free-threaded build the loops run in parallel; with the GIL
-they take turns, and one loop does as much as several.
+they compute in turns.
 
 :models: asyncio, threads
 :work: CPU-bound, I/O-bound
@@ -38,8 +38,8 @@ Pitfalls
     - To set the future of another loop's task does not wake that loop; in
       debug mode it is an error. Use
       :meth:`~asyncio.loop.call_soon_threadsafe`.
-    - Signals and Ctrl-C reach the main thread alone; this function passes
-      them on as a cancellation.
+    - Ctrl-C reaches the main thread alone; this function passes it on as a
+      cancellation.
     - Free-threading was experimental in 3.13, and asyncio made for it in 3.14
       (documented: What's New In Python 3.14).
 

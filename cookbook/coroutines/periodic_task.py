@@ -35,15 +35,17 @@ Pitfalls
 
 If a job raises
     the error goes to the loop's exception handler, which logs it, and the
-    next turn comes in time.
+    next turn comes in time. A job that raises :exc:`asyncio.CancelledError`
+    itself ends all turns, and nothing is logged.
 
 If it takes too long
     turns are left out. To limit each, put :func:`asyncio.timeout` in the job:
     :exc:`TimeoutError` is reported like any error.
 
 On cancellation
-    the turn under way is cancelled, cleans up, and no other comes.
-    :func:`asyncio.run` does that to a task that is left at the end.
+    the turn under way is cancelled, cleans up, and no other comes, unless the
+    cleanup raises an error: that is reported, and the next turn comes.
+    :func:`asyncio.run` cancels a task that is left at the end.
 
 On Ctrl-C
     the same, and :exc:`KeyboardInterrupt` is raised.

@@ -120,9 +120,10 @@ def broken_install() -> None:
     """Make the other loop the loop of the program.
 
     Warning:
-        The policy changes each loop that is made from now on, in all threads
-        and all libraries, and stays until the next ``set_event_loop_policy``,
-        which takes it away without a word. From 3.14 all of this warns.
+        The policy changes each loop that is made without a factory from now
+        on, in all threads and all libraries, and stays until the next
+        ``set_event_loop_policy``, which takes it away without a word. From
+        3.14 all of this warns.
     """
 
     class Policy(asyncio.DefaultEventLoopPolicy):

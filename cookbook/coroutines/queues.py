@@ -46,6 +46,9 @@ Pitfalls
 If a job raises
     the other consumers and the producer are cancelled, and an
     :exc:`ExceptionGroup` is raised. What is in the queue is not worked on.
+    A job that raises :exc:`asyncio.CancelledError` itself, as one does that
+    awaits a task cancelled by others, ends its consumer alone, and no error
+    is raised. If all consumers have ended so, the producer waits for ever.
 
 If it takes too long
     :func:`asyncio.timeout` around the call cancels all consumers, waits until

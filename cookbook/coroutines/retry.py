@@ -48,7 +48,9 @@ If it takes too long
     of one raised in a pause shows the last error.
 
 On cancellation
-    the attempt or the pause ends at once, and there is no further attempt.
+    the attempt or the pause ends at once, and there is no further attempt. But
+    if the attempt raises an error that you named while it cleans up, the
+    cancellation is lost, and the timeout too: it is tried again.
 
 On Ctrl-C
     the same, and :func:`asyncio.run` raises :exc:`KeyboardInterrupt`.

@@ -41,7 +41,8 @@ Pitfalls
       ``Server.wait_closed()`` waits until every client has gone; in 3.11 it
       waits for none. ``Server.close_clients()`` is there from 3.13.
     - A client accepted in the very turn in which the server closes is
-      dropped; debug mode reports an ``AssertionError`` (CPython issue 109564).
+      dropped; debug mode reports an ``AssertionError`` (documented: CPython
+      issue 109564).
     - Each client takes a file descriptor: keep *most* below ``ulimit -n``,
       where ``OSError: [Errno 24] Too many open files`` begins.
     - A writer closed after :func:`asyncio.run` raises ``RuntimeError: Event

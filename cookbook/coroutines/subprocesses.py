@@ -1,10 +1,10 @@
 """Run other programs from a coroutine.
 
-A pipe holds little (64 KiB on Linux). A program that writes more waits until
-somebody reads; if you wait for its end before you read, both wait for ever.
-``communicate`` reads everything while it waits. Give it a timeout, and kill
-the program's whole group when that is over: killing the program alone leaves
-the programs that it started.
+A pipe holds little. A program that writes more waits until somebody reads; if
+you wait for its end before you read, both wait for ever. ``communicate`` reads
+everything while it waits. Give it a timeout, and kill the program's whole
+group when that is over: killing the program alone leaves the programs that it
+started.
 
 :models: asyncio, processes
 :work: I/O-bound
@@ -144,7 +144,7 @@ async def broken_run_program(*command: str, seconds: float = 0.2) -> bytes:
     Warning:
         The program waits until somebody empties the pipe, and this waits
         until the program has ended. With a short output, as in a test, it
-        works: asyncio and the pipe hold a few hundred KiB between them.
+        works: asyncio and the pipe hold it between them.
     """
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
     try:

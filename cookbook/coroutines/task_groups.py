@@ -35,6 +35,7 @@ Pitfalls
     - A task may start more tasks: pass it the group. Before and after the
       block ``create_task`` raises :exc:`RuntimeError`.
     - A task that swallows :exc:`asyncio.CancelledError` holds up the block.
+      One that raises it itself ends alone: no other task is cancelled.
     - :func:`asyncio.create_task` starts a task that no group waits for
       (:mod:`cookbook.coroutines.lost_task`).
 
@@ -49,7 +50,9 @@ If it takes too long
 
 On cancellation
     all tasks are cancelled, and the cancellation goes on when they have
-    ended.
+    ended. If one of them raises an error as it cleans up, an
+    :exc:`ExceptionGroup` takes the place of the cancellation; so it does of a
+    :exc:`TimeoutError`.
 
 On Ctrl-C
     :func:`asyncio.run` cancels the main task, and with it all others, and

@@ -28,7 +28,8 @@ Prefer instead
     ended from outside (:mod:`cookbook.coroutines.subprocesses`), for code
     that cannot look at an event. With anyio,
     ``to_thread.run_sync(..., abandon_on_cancel=True)`` does what asyncio
-    does; without the argument, the cancellation waits for the thread.
+    does; without the argument, the cancellation waits for the thread
+    (documented: anyio, *Working with threads*).
 
 Pitfalls
     - ``to_thread`` uses the loop's default pool of ``min(32, CPUs + 4)``
@@ -50,7 +51,10 @@ Pitfalls
 
 If a job raises
     the await raises the same exception. What a call raises after its await
-    was cancelled is lost.
+    was cancelled is lost. Never let :exc:`StopIteration` out of a thread, as
+    ``to_thread(next, iterator)`` does: from 3.13 it becomes a
+    :exc:`RuntimeError`; in 3.11 and the first releases of 3.12 the await never
+    returns (documented: CPython issue 112182).
 
 If it takes too long
     :func:`asyncio.timeout` raises :exc:`TimeoutError` on time, and the call

@@ -35,9 +35,9 @@ Prefer instead
 
 Pitfalls
     - The formula gives the least. A worker that has nothing to do sleeps, and
-      has to be woken: an executor drew level with the loop at about 1.2 times
-      that, a pool at about twice that (measured on Python 3.13 on Linux with
-      2 cores, start method fork).
+      has to be woken: an executor and a pool drew level with the loop at up
+      to twice that (measured on Python 3.13 on Linux with 2 cores, start
+      method fork).
     - The cost of a job grows with what is sent: the empty jobs here are sent
       your items. What comes back is not in it; if answers are large, let the
       workers reduce them.

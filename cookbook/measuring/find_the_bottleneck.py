@@ -35,7 +35,8 @@ Prefer instead
       (observed on 0.4).
     - from 3.15, ``python -m profiling.sampling attach -a --subprocesses PID``.
       Without ``-a`` it samples the main thread only. ``--mode=cpu`` counts
-      who computes, ``--mode=gil`` who holds the GIL.
+      who computes, ``--mode=gil`` who holds the GIL (documented:
+      *profiling.sampling*).
     - ``python -X importtime program.py`` when it is the start that is slow: it
       writes to standard error how long each import takes.
     - :mod:`cookbook.coroutines.find_what_blocks` when an event loop stands
@@ -98,7 +99,7 @@ def cpu_share(
 
     Args:
         work: Called once. Let it take a second or more: the CPU time is
-            counted in steps of a hundredth.
+            counted in steps, of a hundredth on Linux.
         wall: The clock that also counts waiting.
         cpu: The clock that does not.
 

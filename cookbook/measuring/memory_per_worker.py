@@ -3,7 +3,7 @@
 RSS, which ``top`` and ``ps`` show, counts a shared page of memory in full for
 each process. PSS divides it between them, so the sum of the PSS of all your
 processes is what they need. Start a second worker, and see by how much the sum
-grows. Linux alone has this figure: the functions below read ``/proc``.
+grows. The functions below read the figure in ``/proc``, on Linux.
 
 Each worker has an interpreter and modules of its own, and what is sent to it
 and what it returns are copies. A spawned worker imports your main module
@@ -52,11 +52,10 @@ Pitfalls
       (documented: CPython pull request 135295).
       ``multiprocessing.set_forkserver_preload()`` replaces the list of what
       it imports: name ``"__main__"`` with your modules to keep that.
-    - A waiting thread took 14 times the memory of a waiting task, an idle
-      forked worker thousands of times (measured on 3.12 and 3.13); a spawned
-      worker with a few modules five to nine times that of a forked one
-      (measured on 3.11 to 3.15). The stack of a thread, often 8 MB, is
-      address space; only what is used of it is memory.
+    - A task that waits takes a fraction of the memory of a thread, a thread a
+      small fraction of a process, and a forked worker less than a spawned one
+      (see *Measured*). The stack of a thread, often 8 MB, is address space;
+      only what is used of it is memory.
 
 If a job raises
     the worker prints its traceback, and the parent raises ``RuntimeError: the

@@ -34,8 +34,9 @@ Prefer instead
 Pitfalls
     - A way that makes its own pool pays for the start each time. For a script
       that is right; for a server, make the pool before, and measure its use.
-      The first use of a pool took four times as long as a later one under
-      fork, and nearly twice as long under spawn (measured on 3.11 to 3.13).
+      The first use of a pool took longer than a later one: under fork three
+      to seven times, under spawn about twice (measured on 3.11 to 3.15, see
+      :mod:`cookbook.processes.start_methods`).
     - One process may run the same loop up to a tenth faster than another, for
       its whole life (measured). So measure in several
       (:func:`in_fresh_processes`), and take no smaller difference seriously.

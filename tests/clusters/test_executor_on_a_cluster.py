@@ -25,6 +25,7 @@ from cookbook.clusters.executor_on_a_cluster import (
     parallelism_with_cluster_executor,
 )
 from cookbook.primes import PRIMES, WORKERS
+from cookbook.testing.without_sleeping import wait_until
 
 DIFFERENT = (
     "^Error during deserialization of the task graph. This frequently\n"
@@ -198,6 +199,36 @@ def test_after_an_error_jobs_that_no_worker_has_begun_are_cancelled(
             list(executor.map(work, range(20)))
         gate.touch()
     assert len(log.read_text().split()) < 19
+
+
+def test_after_a_timeout_jobs_not_begun_are_cancelled_and_others_go_on(
+    client: Any, tmp_path: Path
+) -> None:
+    begun, ended, gate = (tmp_path / name for name in ("begun", "ended", "go"))
+
+    def work(n: int) -> None:
+        with begun.open("a") as lines:
+            lines.write(f"{n}\n")
+        deadline = time.monotonic() + 60
+        while not gate.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with ended.open("a") as lines:
+            lines.write(f"{n}\n")
+
+    with client.get_executor(pure=False) as executor:
+        answers = executor.map(work, range(20), timeout=0.1)
+        wait_until(begun.exists)
+        with pytest.raises(TimeoutError):
+            next(answers)
+        gate.touch()
+        assert executor.submit(abs, -1).result(timeout=60) == 1  # comes last
+        wait_until(ended.exists)
+        wait_until(lambda: lines_of(ended) == lines_of(begun))
+    assert 0 < len(lines_of(ended)) < 20
+
+
+def lines_of(path: Path) -> list[str]:
+    return sorted(path.read_text().split())
 
 
 def test_a_lambda_is_sent_along_and_a_module_is_not(

@@ -10,10 +10,12 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing.connection import answer_challenge, deliver_challenge
 from multiprocessing.context import AuthenticationError
 from multiprocessing.managers import BaseManager
 from pathlib import Path
@@ -200,6 +202,38 @@ def test_a_server_that_is_killed_takes_the_queues_with_it(
         jobs.get()
     with pytest.raises((EOFError, ConnectionError)):
         connected(manager)
+
+
+def test_a_get_as_the_with_block_ends_raises_or_returns_none() -> None:
+    def get() -> object:
+        jobs = connected(manager).jobs()
+        comes.set()
+        try:
+            return jobs.get()
+        except (EOFError, ConnectionError):
+            return None
+
+    comes = threading.Event()
+    context = multiprocessing.get_context(METHODS[0])
+    with ThreadPoolExecutor(1) as pool:
+        with queues_at(HERE, KEY, context) as manager:
+            waiting = pool.submit(get)
+            assert comes.wait(60)
+        assert waiting.result(timeout=60) is None
+
+
+def test_a_server_that_ends_answers_a_new_connection_twice_with_none() -> None:
+    server: Any = queues_at(HERE, KEY).get_server()
+    server.stop_event = threading.Event()
+    server.stop_event.set()  # its with-block has ended
+    here, there = multiprocessing.Pipe()
+    with here, server.listener, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.handle_request, there)
+        answer_challenge(here, KEY)
+        deliver_challenge(here, KEY)
+        here.send((None, "accept_connection", ("a worker",), {}))
+        assert here.recv() == ("#RETURN", None)
+        assert here.recv() == ("#RETURN", None)  # what get would return
 
 
 def answered(*pairs: tuple[int, bool]) -> "queue.Queue[tuple[int, bool]]":

@@ -216,6 +216,26 @@ def test_the_trap_prints_the_slow_answer_first(
     assert "9" in capsys.readouterr().out.splitlines()[0]
 
 
+def test_in_the_trap_an_error_waits_behind_the_slow_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def take_turns(count: int) -> str:
+        if not count:
+            raise OSError("no answer")
+        await asyncio.sleep(count)
+        return f"answer after {count} s"
+
+    monkeypatch.setattr(recipe, "take_turns", take_turns)
+
+    async def main() -> float:
+        with pytest.raises(OSError, match=r"^no answer$"):
+            await recipe.broken_print_as_they_finish([9, 0])
+        return asyncio.get_running_loop().time()
+
+    assert run_in_virtual_time(main()) == pytest.approx(9)
+    assert capsys.readouterr().out == "answer after 9 s\n"
+
+
 def test_for_the_same_jobs_the_right_way_prints_the_quick_answer_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -375,10 +375,13 @@ def test_anyio_refuses_to_leave_a_cancel_scope_in_another_task() -> None:
     assert text in error
 
 
-def test_ruff_reports_a_yield_inside_a_task_group() -> None:
+@pytest.mark.parametrize("block", ["timeout(5)", "TaskGroup()"])
+def test_ruff_reports_a_yield_inside_a_timeout_or_a_task_group(
+    block: str,
+) -> None:
     source = (
-        "import asyncio\n\n\nasync def grouped():\n"
-        "    async with asyncio.TaskGroup():\n        yield 1\n"
+        "import asyncio\n\n\nasync def ones():\n"
+        f"    async with asyncio.{block}:\n        yield 1\n"
     )
     reported = ruff(source, "ASYNC119", "--preview")
     assert reported == [("ASYNC119", "yield 1")]

@@ -210,6 +210,22 @@ def test_a_task_that_awaits_nothing_that_waits_runs_to_its_end() -> None:
     run_in_virtual_time(main())
 
 
+def test_an_error_in_the_cleanup_of_a_job_replaces_the_cancellation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def main() -> bool:
+        first, second = Slow(OSError("in cleaning up")), Slow()
+        task = asyncio.create_task(work(first, second))
+        await asyncio.sleep(0)
+        was_cancelled = await stop(task)
+        assert second.log == CLEAN
+        return was_cancelled
+
+    assert not run_in_virtual_time(main())
+    out = capsys.readouterr().out
+    assert out == "reported: OSError('in cleaning up')\ncleaned up\n"
+
+
 def test_a_second_cancel_is_raised_in_the_cleanup() -> None:
     async def main() -> None:
         job = Slow()

@@ -3,10 +3,12 @@
 import asyncio
 import contextvars
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,6 +112,42 @@ def test_a_new_thread_starts_with_an_empty_context_unless_it_inherits() -> (
         thread.join()
     inherits = getattr(sys.flags, "thread_inherit_context", 0)
     assert seen == ["a" if inherits else "-"]
+
+
+POOL = """
+import asyncio
+from cookbook.coroutines.context_variables import request, serving
+
+async def main():
+    loop = asyncio.get_running_loop()
+    for name in "ab":
+        with serving(name):
+            print(name, "sees", await loop.run_in_executor(None, request.get))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 14), reason="threads inherit a context from 3.14"
+)
+@pytest.mark.parametrize(
+    ("inherits", "printed"),
+    [(0, ["a sees -", "b sees -"]), (1, ["a sees a", "b sees a"])],
+)
+def test_a_thread_of_a_pool_keeps_the_context_that_it_inherited(
+    inherits: int, printed: list[str]
+) -> None:
+    option = f"thread_inherit_context={inherits}"
+    ended = subprocess.run(
+        [sys.executable, "-X", option, "-c", POOL],
+        capture_output=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        text=True,
+        timeout=60,
+    )
+    assert ended.stdout.splitlines() == printed
 
 
 def test_callbacks_have_a_copy_of_the_context_too() -> None:

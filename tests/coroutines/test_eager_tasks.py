@@ -258,6 +258,23 @@ def test_an_error_is_raised_by_the_await_and_not_by_create_task() -> None:
 
 
 @from_3_12
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_keyboard_interrupt_and_system_exit_come_out_of_create_task(
+    kind: type[BaseException],
+) -> None:
+    async def leave() -> None:
+        raise kind
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda *_: None)  # nobody has the task
+        with pytest.raises(kind):
+            create_task(leave())
+
+    run_eagerly(main())
+
+
+@from_3_12
 def test_a_task_group_of_an_eager_loop_raises_the_errors_of_its_tasks() -> (
     None
 ):

@@ -348,6 +348,32 @@ def test_the_debug_mode_names_the_task_and_not_the_call(
     assert "sleep" not in line
 
 
+def test_the_debug_mode_logs_no_task_that_only_waited(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = [0.0]
+
+    def query() -> None:
+        clock[0] += 1
+
+    async def innocent() -> None:
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.time = lambda: clock[0]  # type: ignore[method-assign]
+        before = asyncio.create_task(innocent(), name="innocent")
+        task = asyncio.create_task(search(query), name="the culprit")
+        after = asyncio.create_task(innocent(), name="innocent too")
+        await asyncio.wait([before, task, after])
+
+    with caplog.at_level(logging.WARNING, logger="asyncio"):
+        asyncio.run(main(), debug=True)
+    [line] = [one for one in caplog.messages if "took 1.000 seconds" in one]
+    assert "name='the culprit'" in line
+    assert "innocent" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("option", "environment"),
     [([], {"PYTHONASYNCIODEBUG": "1"}), (["-X", "dev"], {}), ([], {})],

@@ -151,6 +151,14 @@ def test_what_a_cancelled_job_raises_in_cleaning_up_is_lost() -> None:
     assert not errors
 
 
+def test_a_job_that_raises_cancelled_error_itself_ends_the_call() -> None:
+    jobs = Jobs()
+    cancelled = jobs.after(1, asyncio.CancelledError())
+    with pytest.raises(asyncio.CancelledError):
+        run_in_virtual_time(first_result(jobs.after(9, "a"), cancelled))
+    assert jobs.log == ["a starts", " starts", "a is cancelled"]
+
+
 def test_a_timeout_cancels_all_jobs_and_is_raised() -> None:
     jobs = Jobs()
 

@@ -74,6 +74,26 @@ def test_without_that_the_first_error_ends_the_task_silently() -> None:
     assert not [one for one in reported if "never retrieved" not in one]
 
 
+def test_a_job_that_raises_cancelled_error_itself_ends_all_turns() -> None:
+    turns: list[str] = []
+    reported: list[object] = []
+
+    async def job() -> None:
+        turns.append("begins")
+        raise asyncio.CancelledError
+
+    async def main() -> bool:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, what: reported.append(what))
+        task = asyncio.create_task(every(10, job))
+        await asyncio.wait([task], timeout=100)
+        return task.cancelled()
+
+    assert run_in_virtual_time(main())
+    assert turns == ["begins"]
+    assert not reported
+
+
 def test_nobody_is_told_while_the_failed_task_is_kept(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -146,6 +166,35 @@ def test_a_cancellation_cleans_up_the_turn_and_no_other_comes() -> None:
 
     run_in_virtual_time(main())
     assert job.log == ["turn", "has cleaned up"]
+
+
+def test_an_error_in_the_cleanup_is_reported_and_the_next_turn_comes() -> None:
+    began: list[float] = []
+    reported: list[str] = []
+
+    async def job() -> None:
+        began.append(asyncio.get_running_loop().time())
+        try:
+            await asyncio.sleep(5)
+        finally:
+            if len(began) == 1:
+                raise OSError("in cleaning up")
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, what: reported.append(what["message"])
+        )
+        task = asyncio.create_task(every(10, job))
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.sleep(11)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    run_in_virtual_time(main())
+    assert began == [0, 10]
+    assert reported == ["a periodic task failed: OSError('in cleaning up')"]
 
 
 def test_run_cancels_a_periodic_task_that_is_left_at_the_end() -> None:

@@ -142,6 +142,36 @@ def test_if_work_raises_all_others_are_cancelled_and_it_is_raised(
 
 
 @both_ways
+def test_a_job_that_raises_cancelled_error_itself_ends_its_consumer_alone(
+    process: Process,
+) -> None:
+    done: list[int] = []
+
+    async def work(item: int) -> None:
+        if item == 1:
+            raise asyncio.CancelledError
+        done.append(item)
+
+    run_in_virtual_time(process(range(5), work, consumers=2, maxsize=10))
+    assert done == [0, 2, 3, 4]
+
+
+@both_ways
+def test_when_all_consumers_are_cancelled_so_the_producer_waits_for_ever(
+    process: Process,
+) -> None:
+    async def work(_: int) -> None:
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        async with asyncio.timeout(3600):
+            await process(range(30), work, consumers=2, maxsize=10)
+
+    with pytest.raises(TimeoutError):
+        run_in_virtual_time(main())
+
+
+@both_ways
 def test_a_timeout_cancels_all_consumers_and_is_raised(
     process: Process,
 ) -> None:

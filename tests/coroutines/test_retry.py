@@ -253,6 +253,34 @@ def test_a_cancellation_ends_the_attempt_and_no_other_follows(
     run_in_virtual_time(main())
 
 
+@pytest.mark.parametrize("ended_by", ["timeout", "cancellation"])
+def test_a_named_error_in_the_cleanup_loses_the_request_to_end(
+    ended_by: str,
+) -> None:
+    attempts: list[float] = []
+
+    async def job() -> str:
+        attempts.append(now())
+        if len(attempts) > 1:
+            return "an answer"
+        try:
+            await asyncio.sleep(100)
+        finally:
+            raise OSError("in cleaning up")
+
+    async def main() -> str:
+        within = 1 if ended_by == "timeout" else None
+        run = retry(job, on=OSError, pause=0, within=within)
+        task = asyncio.create_task(run)
+        await asyncio.sleep(1)
+        if ended_by == "cancellation":
+            task.cancel()
+        return await task
+
+    assert run_in_virtual_time(main()) == "an answer"
+    assert attempts == [0, 1]
+
+
 def test_a_cancellation_ends_a_pause_and_no_attempt_follows() -> None:
     async def main() -> None:
         server = Server(OSError("no answer"))

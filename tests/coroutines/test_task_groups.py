@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -84,6 +85,31 @@ def test_gather_raises_at_once_and_leaves_the_other_running() -> None:
                 await task
 
     asyncio.run(main())
+
+
+def test_with_gather_nobody_hears_of_a_second_error() -> None:
+    heard: list[object] = []
+    failed = asyncio.Event()
+
+    async def fail_later() -> None:
+        try:
+            await asyncio.sleep(1)
+        finally:
+            failed.set()
+        raise OSError("no answer either")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, what: heard.append(what))
+        with pytest.raises(OSError, match=r"no answer$"):
+            await broken_buy(fail, fail_later)
+        await failed.wait()
+        await asyncio.sleep(0)  # its last step is over
+        gc.collect()
+
+    run(main())
+    assert failed.is_set()
+    assert not heard
 
 
 def test_gather_that_is_cancelled_itself_cancels_all() -> None:
@@ -182,6 +208,32 @@ def test_a_cancellation_goes_on_when_all_tasks_have_ended() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("ended_by", ["timeout", "cancellation"])
+def test_an_error_in_the_cleanup_takes_the_place_of_the_cancellation(
+    ended_by: str,
+) -> None:
+    async def fail_to_clean_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("in cleaning up")
+
+    async def main() -> None:
+        async with asyncio.timeout(1 if ended_by == "timeout" else None):
+            await buy(fail_to_clean_up, Waiting().job)
+
+    async def end() -> None:
+        task = asyncio.create_task(main())
+        await asyncio.sleep(1)
+        if ended_by == "cancellation":
+            task.cancel()
+        with pytest.raises(ExceptionGroup) as caught:
+            await task
+        assert repr(caught.value.exceptions) == "(OSError('in cleaning up'),)"
+
+    run(end())
+
+
 def test_ctrl_c_ends_all_tasks_and_is_raised() -> None:
     waiting = Waiting()
 
@@ -242,6 +294,26 @@ def test_before_and_after_the_block_create_task_raises_runtime_error() -> None:
             group.create_task(job)
 
     run(main())
+
+
+def test_a_task_that_raises_cancelled_error_itself_ends_alone() -> None:
+    done: list[str] = []
+
+    async def cancel() -> None:
+        raise asyncio.CancelledError
+
+    async def work() -> None:
+        await asyncio.sleep(1)
+        done.append("work")
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            cancelled = group.create_task(cancel())
+            group.create_task(work())
+        assert cancelled.cancelled()
+
+    run(main())
+    assert done == ["work"]
 
 
 def test_a_task_that_swallows_its_cancellation_holds_up_the_block() -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -152,6 +152,33 @@ def test_an_exception_of_the_call_is_raised_by_the_await() -> None:
         assert caught.value is error
 
     asyncio.run(main())
+
+
+def test_stop_iteration_becomes_a_runtime_error_or_never_comes() -> None:
+    async def comes() -> bool:
+        loop = asyncio.get_running_loop()
+        reported: asyncio.Future[Exception] = loop.create_future()
+        loop.set_exception_handler(
+            lambda _, what: reported.set_result(what["exception"])
+        )
+        nothing: Iterator[int] = iter([])
+        call = asyncio.create_task(asyncio.to_thread(next, nothing))
+        either: list[asyncio.Future[Any]] = [call, reported]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        message = "^StopIteration interacts badly with generators"
+        if call.done():
+            with pytest.raises(RuntimeError, match=message):
+                await call
+            return True
+        assert isinstance(reported.result(), TypeError)
+        call.cancel()
+        await asyncio.wait([call])
+        return False
+
+    may = {True} if sys.version_info >= (3, 13) else {False}
+    if sys.version_info[:2] == (3, 12):
+        may = {False, True}
+    assert asyncio.run(comes()) in may
 
 
 def test_what_a_call_raises_after_the_cancellation_is_lost(
