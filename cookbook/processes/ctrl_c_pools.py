@@ -207,8 +207,9 @@ def broken_program(link: Connection, *, context: BaseContext) -> None:
     Warning:
         SIGTERM ends this process without leaving the ``with`` block. Its
         worker finishes the job and then waits for another one for ever, since
-        it holds both ends of its queue. After Ctrl-C the block does end,
-        but only after it has run all submitted jobs.
+        it holds both ends of its queue. After a Ctrl-C that this process
+        alone gets the block does end, but only after it has run all submitted
+        jobs.
     """
     with ProcessPoolExecutor(1, mp_context=context) as executor:
         link.send(executor.submit(os.getpid).result())

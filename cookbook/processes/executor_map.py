@@ -51,6 +51,14 @@ If a job raises
     before it; this function, which makes a list, loses them too. Jobs that
     run are waited for.
 
+On Ctrl-C
+    pressed in a terminal, it is raised in the jobs that run as well. The
+    workers go on with the few jobs that were sent already (documented: CPython
+    issue 125886), and then :exc:`KeyboardInterrupt` leaves the function. If it
+    comes just as the first worker has started, or as a worker begins to send
+    an answer, the program can wait for ever: press it again, or end the
+    workers as in :mod:`cookbook.processes.ctrl_c_pools`.
+
 If a worker is killed
     whatever is running or pending ends with :exc:`BrokenProcessPool
     <concurrent.futures.process.BrokenProcessPool>`: ``A process in the
@@ -58,7 +66,7 @@ If a worker is killed
     pending.`` From Python 3.15 its cause names the process and the exit code,
     if that is known by then. The executor takes no more jobs (``A child
     process terminated abruptly, the process pool is not usable anymore``);
-    make a new one. One case goes unnoticed, and waits for ever: a worker that
+    make a new one. This case goes unnoticed, and waits for ever: a worker that
     is killed while it sends a large answer. See
     :mod:`cookbook.processes.ctrl_c_pools`.
 """
