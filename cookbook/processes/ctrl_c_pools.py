@@ -42,9 +42,9 @@ Pitfalls
       itself holds the pipe open for writing. So it does after
       ``terminate_workers()`` and ``kill_workers()``, which exist from Python
       3.14. Hence the ``close()``.
-    - A signal that comes just before a long wait is noticed when the wait has
-      ended. Wait in steps, as with ``result(timeout=1)`` in a loop; or send it
-      again.
+    - A signal that comes just before a long wait may be noticed only when the
+      wait has ended. Wait in steps, as with ``result(timeout=1)`` in a loop;
+      or send it again.
     - Python takes signal handlers in the main thread only, so call
       :func:`ending_executor` and :func:`ending_pool` there.
 

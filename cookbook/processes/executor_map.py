@@ -45,6 +45,9 @@ Pitfalls
     What is sent has to be pickled: see :mod:`cookbook.processes.pool_map`
     for a lambda or a local function.
 
+    A parent that is ended by SIGTERM or SIGKILL leaves its workers, which wait
+    for another job for ever: see :mod:`cookbook.processes.orphans`.
+
 If a job raises
     the error is raised again in the parent when its answer is read, with the
     worker's traceback as its cause. A loop over the iterator has the answers

@@ -63,8 +63,8 @@ Pitfalls
     - ``OSError: AF_UNIX path too long``: forkserver, the default on Linux
       from Python 3.14, and managers listen on a socket in the temporary
       folder, and its path may have about 108 characters. Set ``TMPDIR=/tmp``.
-      Recent releases from 3.13 on take a shorter folder by themselves
-      (documented: CPython issue 140734).
+      Recent releases from 3.13 on take a shorter folder by themselves, if not
+      always (documented: CPython issues 132124 and 149527).
 
 If a job raises
     :func:`result_of` raises it in the parent. Without that the child prints

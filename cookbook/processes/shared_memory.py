@@ -62,7 +62,8 @@ If a job raises
     block is unlinked.
 
 On Ctrl-C
-    the block is unlinked, since ``finally`` runs.
+    the block is unlinked when the jobs that run have ended, since ``finally``
+    runs.
 
 If a worker is killed
     the parent gets :exc:`~concurrent.futures.process.BrokenProcessPool` and
