@@ -55,7 +55,9 @@ If a job raises
 On Ctrl-C
     workers are killed in the middle of their jobs, with no ``finally`` block;
     jobs that wait are dropped; :exc:`KeyboardInterrupt` goes on. It is the
-    same whether the signal goes to the parent alone or to all.
+    same whether the signal goes to the parent alone or to all. A worker that
+    is inside ``start()`` just then may be left: see
+    :mod:`cookbook.processes.queues_and_pipes`.
 
 If a worker is killed
     the executor is broken (:mod:`cookbook.processes.executor_map`); a pool
