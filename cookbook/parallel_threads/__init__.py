@@ -5,7 +5,8 @@ Python code. There are two ways to run Python code in parallel inside one
 process. A free-threaded build has no GIL, so its threads run at once and
 share every object, as they always did. A subinterpreter is one more
 interpreter in the same process, with a GIL and objects of its own: code in
-two of them runs at once, on every build, and shares next to nothing.
+two of them runs at once, on every build of 3.14 and later, and shares next to
+nothing.
 
 The free-threaded build was experimental in Python 3.13 (documented: PEP 703)
 and is supported from 3.14 (documented: PEP 779); the default build of 3.13,

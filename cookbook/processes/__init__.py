@@ -14,8 +14,8 @@ answer. Processes pay when the work in a job outweighs what is sent for it.
 What crosses that border has to be picklable: numbers, strings, lists and
 dicts of such, objects of classes at the top level of a module, and functions
 defined there, which travel as a name. Lambdas, local functions, generators,
-open files, sockets and locks are not; send what is needed to make them, and
-make them in the worker.
+open files and locks are not; send what is needed to make them, and make them
+in the worker.
 
 process
     a running program with its own interpreter and memory.

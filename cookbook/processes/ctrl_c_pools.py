@@ -42,9 +42,9 @@ Pitfalls
       itself holds the pipe open for writing. So it does after
       ``terminate_workers()`` and ``kill_workers()``, which exist from Python
       3.14. Hence the ``close()``.
-    - A signal that comes just before a long wait is noticed when the wait has
-      ended. Wait in steps, as with ``result(timeout=1)`` in a loop; or send it
-      again.
+    - A signal that comes just before a long wait may be noticed only when the
+      wait has ended. Wait in steps, as with ``result(timeout=1)`` in a loop;
+      or send it again.
     - Python takes signal handlers in the main thread only, so call
       :func:`ending_executor` and :func:`ending_pool` there.
 
@@ -55,7 +55,9 @@ If a job raises
 On Ctrl-C
     workers are killed in the middle of their jobs, with no ``finally`` block;
     jobs that wait are dropped; :exc:`KeyboardInterrupt` goes on. It is the
-    same whether the signal goes to the parent alone or to all.
+    same whether the signal goes to the parent alone or to all. A worker that
+    is inside ``start()`` just then may be left: see
+    :mod:`cookbook.processes.queues_and_pipes`.
 
 If a worker is killed
     the executor is broken (:mod:`cookbook.processes.executor_map`); a pool
@@ -207,8 +209,9 @@ def broken_program(link: Connection, *, context: BaseContext) -> None:
     Warning:
         SIGTERM ends this process without leaving the ``with`` block. Its
         worker finishes the job and then waits for another one for ever, since
-        it holds both ends of its queue. After Ctrl-C the block does end,
-        but only after it has run all submitted jobs.
+        it holds both ends of its queue. After a Ctrl-C that this process
+        alone gets the block does end, but only after it has run all submitted
+        jobs.
     """
     with ProcessPoolExecutor(1, mp_context=context) as executor:
         link.send(executor.submit(os.getpid).result())

@@ -40,7 +40,7 @@ Prefer instead
 Pitfalls
     - What is run again may have run before, to its end or halfway. Retry only
       jobs that may be done twice.
-    - The exit code says how a worker died: ``-9`` is SIGKILL, on Linux most
+    - The exit code says how a worker died: ``-9`` is SIGKILL, on Linux
       often for want of memory (the kernel's log says so: ``dmesg``); ``-11``
       is a crash in C code, of which ``python -X faulthandler`` prints the
       place, in workers too. From Python 3.15 the cause of the error names it,

@@ -42,7 +42,7 @@ Pitfalls
     A process that is killed while it is in ``wait()`` of an Event, a Condition
     or a Barrier still counts as waiting. ``set()`` and ``notify_all()`` then
     wait for it to wake up, for ever and without a timeout
-    (python/cpython#75158). A worker that looks at ``is_set()`` does not count.
+    (CPython issue 75158). A worker that looks at ``is_set()`` does not count.
 
     Do not end workers with ``terminate()``, which sends SIGTERM: no
     ``finally`` runs and no lock is let go.

@@ -45,11 +45,22 @@ Pitfalls
     What is sent has to be pickled: see :mod:`cookbook.processes.pool_map`
     for a lambda or a local function.
 
+    A parent that is ended by SIGTERM or SIGKILL leaves its workers, which wait
+    for another job for ever: see :mod:`cookbook.processes.orphans`.
+
 If a job raises
     the error is raised again in the parent when its answer is read, with the
     worker's traceback as its cause. A loop over the iterator has the answers
     before it; this function, which makes a list, loses them too. Jobs that
     run are waited for.
+
+On Ctrl-C
+    pressed in a terminal, it is raised in the jobs that run as well. The
+    workers go on with the few jobs that were sent already (documented: CPython
+    issue 125886), and then :exc:`KeyboardInterrupt` leaves the function. If it
+    comes just as the first worker has started, or as a worker begins to send
+    an answer, the program can wait for ever: press it again, or end the
+    workers as in :mod:`cookbook.processes.ctrl_c_pools`.
 
 If a worker is killed
     whatever is running or pending ends with :exc:`BrokenProcessPool
@@ -58,7 +69,7 @@ If a worker is killed
     pending.`` From Python 3.15 its cause names the process and the exit code,
     if that is known by then. The executor takes no more jobs (``A child
     process terminated abruptly, the process pool is not usable anymore``);
-    make a new one. One case goes unnoticed, and waits for ever: a worker that
+    make a new one. This case goes unnoticed, and waits for ever: a worker that
     is killed while it sends a large answer. See
     :mod:`cookbook.processes.ctrl_c_pools`.
 """

@@ -52,7 +52,8 @@ Pitfalls
     ``groups["prime"] += [7]`` does change a plain list in a shared dict, since
     ``+=`` assigns what it has changed. It loses what others add meanwhile.
 
-    ``OSError: AF_UNIX path too long``, when the manager starts: see
+    ``OSError: AF_UNIX path too long``, which the manager prints when it starts
+    and the parent gets an ``EOFError`` (observed on Python 3.11): see
     :mod:`cookbook.processes.queues_and_pipes`.
 
     ``print(groups)`` shows nested proxies as ``<ListProxy object, ...>``. Take

@@ -7,9 +7,8 @@ a thread waits for ``multiprocessing.parent_process().join()`` and ends the
 process. The system closes a pipe when the parent is gone, however it went.
 
 A child that has ended stays in the process table, shown as ``<defunct>``,
-until its parent asks how: that is a zombie. ``join()`` asks; so does
-``close()``, which is refused before the end. An executor joins its workers
-itself.
+until its parent asks how: that is a zombie. ``join()`` asks, and so does
+``close()``. An executor joins its workers itself.
 
 :models: processes
 :work: CPU-bound, I/O-bound
@@ -41,8 +40,12 @@ Pitfalls
       the fork server from the start. The same goes for ``prctl`` with
       ``PR_SET_PDEATHSIG`` on Linux, which besides tells of the end of the
       *thread* that forked (documented: prctl(2)).
-    - :func:`os._exit` runs no ``finally`` block and writes no buffer out.
-    - Zombies hold no memory, but each holds a process id. Without ``join()``,
+    - :func:`os._exit` runs no ``finally`` block and writes no buffer out
+      (documented there).
+    - A parent that is killed leaves the folder ``pymp-...`` of its fork server
+      in the temporary folder.
+    - Zombies hold no memory, but each holds a process id (documented:
+      wait(2)). Without ``join()``,
       :func:`multiprocessing.active_children` and the next ``start()`` remove
       them too. Under forkserver the fork server does so at once.
     - Orphans that have ended are removed by process 1. In a container that is

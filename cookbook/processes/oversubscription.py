@@ -7,9 +7,9 @@ times threads at about the number of CPUs: with many jobs, one thread for each
 worker.
 
 BLAS and OpenMP libraries read their limit from the environment, once, when
-they are imported. So set it before that: in the shell, in the first lines of
-the program, or by the initializer of the workers if only the job imports the
-library.
+they are imported (observed on NumPy 2.5 with OpenBLAS). So set it before that:
+in the shell, in the first lines of the program, or by the initializer of the
+workers if only the job imports the library.
 
 :models: processes, threads
 :work: CPU-bound

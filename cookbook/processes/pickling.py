@@ -117,6 +117,9 @@ Pitfalls
          - ``RuntimeError: Lock objects should only be shared between processes
            through inheritance``
 
+    A socket is refused by :mod:`pickle`, and so by ``why_not``, but a pool and
+    an executor send it.
+
     What is changed in a worker is changed in the copy there. Return it.
 
     A worker that does not find the name fails when it takes the job:

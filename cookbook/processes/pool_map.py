@@ -50,11 +50,11 @@ If a job raises
     and all their answers are lost.
 
 On Ctrl-C
-    the workers ignore it. The parent terminates them, whatever they run, and
-    :exc:`KeyboardInterrupt` leaves the function. In a pool whose workers do
-    not ignore it, one that is interrupted while it takes a job can keep the
-    queue's lock, and terminating the pool then waits for ever (observed on
-    Python 3.13).
+    the workers ignore it once they have started. The parent terminates them,
+    whatever they run, and :exc:`KeyboardInterrupt` leaves the function. In a
+    pool whose workers do not ignore it, one that is interrupted while it takes
+    a job can keep the queue's lock, and terminating the pool then waits for
+    ever (observed on Python 3.13).
 
 If a worker is killed
     a new worker takes its place, the job that it ran is lost, and

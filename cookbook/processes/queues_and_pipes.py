@@ -57,13 +57,14 @@ Pitfalls
     - ``input()`` in a child raises ``EOFError: EOF when reading a line``: see
       :mod:`cookbook.coroutines.subprocesses`.
     - ``OSError: [Errno 38] Function not implemented``: there is no
-      ``/dev/shm``, as on AWS Lambda, so no queue, lock, pool or executor of
-      processes. A ``Process`` with a pipe needs none; threads do not either.
+      ``/dev/shm``, as on AWS Lambda (documented: Stack Overflow 34005930), so
+      no queue, lock, pool or executor of processes. A ``Process`` with a pipe
+      needs none; threads do not either.
     - ``OSError: AF_UNIX path too long``: forkserver, the default on Linux
       from Python 3.14, and managers listen on a socket in the temporary
       folder, and its path may have about 108 characters. Set ``TMPDIR=/tmp``.
-      Recent releases from 3.13 on take a shorter folder by themselves
-      (documented: CPython issue 140734).
+      Recent releases from 3.13 on take a shorter folder by themselves, if not
+      always (documented: CPython issues 132124 and 149527).
 
 If a job raises
     :func:`result_of` raises it in the parent. Without that the child prints

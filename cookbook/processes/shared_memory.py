@@ -62,15 +62,17 @@ If a job raises
     block is unlinked.
 
 On Ctrl-C
-    the block is unlinked, since ``finally`` runs.
+    the block is unlinked when the jobs that run have ended, since ``finally``
+    runs.
 
 If a worker is killed
     the parent gets :exc:`~concurrent.futures.process.BrokenProcessPool` and
     unlinks the block. If the parent is ended by SIGTERM or SIGKILL, its
-    tracker unlinks the block and warns, when the workers have ended too
-    (documented: *Contexts and start methods*). If the tracker is killed as
-    well, the block takes up memory, as a file in ``/dev/shm`` on Linux, until
-    you delete it.
+    tracker unlinks the block and warns, when the workers have ended too. Those
+    of an executor do not end by themselves: see
+    :mod:`cookbook.processes.orphans`. If the tracker is killed as well, the
+    block takes up memory, as a file in ``/dev/shm`` on Linux, until you delete
+    it.
 """
 
 import multiprocessing

@@ -58,7 +58,9 @@ If it takes too long
     :exc:`TimeoutError` is raised when it has ended.
 
 On Ctrl-C
-    the same, and :exc:`KeyboardInterrupt` goes to the caller.
+    the same, and :exc:`KeyboardInterrupt` goes to the caller. If it comes
+    inside ``start()``, the process may go on: see
+    :mod:`cookbook.processes.queues_and_pipes`.
 
 If a worker is killed
     :exc:`RuntimeError` tells its exit code (see

@@ -299,6 +299,29 @@ def test_a_worker_that_was_just_started_is_killed_and_another_one_spared() -> (
         other.join()
 
 
+@pytest.mark.skipif("fork" not in METHODS, reason="needs fork")
+def test_a_worker_that_is_still_inside_start_is_left() -> None:
+    pids: list[int] = []
+
+    class Process(multiprocessing.context.ForkProcess):
+        @staticmethod
+        def _Popen(process: Any) -> Any:  # noqa: ANN401, N802
+            pids.append(
+                multiprocessing.context.ForkProcess._Popen(process).pid
+            )
+            raise KeyboardInterrupt
+
+    context = multiprocessing.context.ForkContext()
+    vars(context)["Process"] = Process
+    with pytest.raises(KeyboardInterrupt):  # noqa: SIM117
+        with ending_executor(1, context=context) as executor:
+            executor.submit(abs, -1)
+    assert multiprocessing.active_children() == []
+    assert os.waitpid(pids[0], os.WNOHANG) == (0, 0)  # it runs
+    os.kill(pids[0], signal.SIGKILL)
+    os.waitpid(pids[0], 0)
+
+
 def send_half_an_answer(executor: ProcessPoolExecutor) -> None:
     """Do what a worker does that is killed while it sends an answer."""
     length = (100).to_bytes(4, "big")  # and no 100 bytes after it

@@ -4,6 +4,7 @@ import inspect
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +21,7 @@ from cookbook.processes.executor_map import (
     parallelism_with_concurrent_process_pool,
 )
 from tests.calls import Call
+from tests.programs import end_by_ctrl_c, group_is_gone, program
 
 METHODS = multiprocessing.get_all_start_methods()
 TERMINATED = (
@@ -31,6 +33,7 @@ UNUSABLE = (
     " anymore"
 )
 
+forks = pytest.mark.skipif("fork" not in METHODS, reason="needs fork")
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 # The watchdog of faulthandler is a thread, so every fork of a test warns.
 pytestmark = pytest.mark.filterwarnings(
@@ -217,3 +220,94 @@ def test_a_killed_worker_ends_every_job_and_the_executor_takes_no_more(
         with pytest.raises(BrokenProcessPool) as caught:
             executor.submit(is_prime_with_pid, 7)
     assert str(caught.value) == UNUSABLE
+
+
+INTERRUPTED = """\
+import multiprocessing, os, sys
+from cookbook.processes.executor_map import *
+
+class Announcement:
+    def __reduce__(self):
+        return os.write, (1, b"a job runs\\n")
+
+if __name__ == "__main__":
+    parallelism_with_concurrent_process_pool(
+        numbers=[2**127 - 1, Announcement(), 2**127 - 1],
+        workers=2,
+        context=multiprocessing.get_context(sys.argv[1]),
+    )
+"""
+
+
+@posix
+@pytest.mark.parametrize("method", METHODS)
+def test_ctrl_c_in_a_terminal_ends_the_jobs_and_leaves_no_process(
+    method: str, tmp_path: Path
+) -> None:
+    with program(tmp_path, INTERRUPTED, method) as running:
+        assert running.stdout
+        assert running.stderr
+        assert running.stdout.readline() == "a job runs\n"
+        end_by_ctrl_c(running)
+        assert running.returncode == -signal.SIGINT
+        assert running.stderr.read().endswith("\nKeyboardInterrupt\n")
+        assert group_is_gone(running.pid)
+
+
+STARTING = """
+import multiprocessing, signal
+from cookbook.processes.executor_map import *
+
+class Interrupted(multiprocessing.context.ForkContext):
+    class Process(multiprocessing.context.ForkProcess):
+        def start(self):
+            super().start()
+            signal.raise_signal(signal.SIGINT)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        parallelism_with_concurrent_process_pool(
+            numbers=[2], workers=1, context=Interrupted()
+        )
+    finally:
+        print("left", flush=True)
+"""
+
+SENDING = """
+import multiprocessing, signal
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Lock
+
+def job():
+    enter = Lock.__enter__
+
+    def late(lock):
+        del Lock.__enter__  # this was the lock of the answers
+        enter(lock)
+        print("left", flush=True)
+        signal.raise_signal(signal.SIGINT)
+
+    Lock.__enter__ = late
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(1, mp_context=context) as executor:
+        executor.submit(job).result()
+"""
+
+
+@forks
+@pytest.mark.parametrize("source", [STARTING, SENDING])
+def test_ctrl_c_at_a_bad_moment_lets_the_program_wait_until_the_next_one(
+    source: str, tmp_path: Path
+) -> None:
+    with program(tmp_path, source) as running:
+        assert running.stdout
+        assert running.stdout.readline() == "left\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.wait(timeout=0.3)
+        end_by_ctrl_c(running)
+        assert running.returncode is not None
+        assert group_is_gone(running.pid)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -324,3 +325,38 @@ def test_under_forkserver_the_server_removes_a_child_that_has_ended() -> None:
         time.sleep(0.01)
     assert state(process.pid) == ""
     process.join()
+
+
+KILLED = """
+import multiprocessing, os, signal, sys
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = multiprocessing.get_context("forkserver").Process()
+    process.start()
+    process.join()
+    os.kill(os.getpid(), int(sys.argv[1]))
+    signal.pause()
+"""
+
+
+@pytest.mark.skipif("forkserver" not in METHODS, reason="needs forkserver")
+@pytest.mark.parametrize(
+    ("number", "left"), [(signal.SIGKILL, 1), (signal.SIGINT, 0)]
+)
+def test_a_parent_that_is_killed_leaves_the_folder_of_its_fork_server(
+    number: int, left: int, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(KILLED, encoding="utf-8")
+    # The path of a socket is short, and tmp_path may not be.
+    with tempfile.TemporaryDirectory() as folder:
+        ended = subprocess.run(
+            [sys.executable, "-I", script, str(int(number))],
+            check=False,
+            env={**os.environ, "TMPDIR": folder},
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+        )
+        assert ended.returncode == -number
+        assert len(list(Path(folder).glob("pymp-*"))) == left

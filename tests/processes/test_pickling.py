@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import pickletools
 import re
+import socket
 import sqlite3
 import ssl
 import subprocess
@@ -13,6 +14,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import resource_sharer
+from operator import methodcaller
 from pathlib import Path
 from queue import Queue
 from types import SimpleNamespace
@@ -343,3 +346,19 @@ def test_a_worker_that_does_not_find_the_name_fails_and_a_pool_waits(
         f" '{module}' from '{program}'>"
     )
     assert ended.stderr.splitlines().count(text) == 1
+
+
+def test_a_socket_is_refused_by_pickle_and_sent_to_a_worker() -> None:
+    ours, theirs = socket.socketpair()
+    context = multiprocessing.get_context("spawn")
+    send: Any = methodcaller("send", b"from the worker")
+    with ours, theirs:
+        reason = "TypeError: cannot pickle 'socket' object"
+        assert pickling.why_not(theirs).splitlines()[0] == reason
+        with ProcessPoolExecutor(1, mp_context=context) as executor:
+            assert executor.submit(send, theirs).result() == 15
+        assert ours.recv(100) == b"from the worker"
+        with context.Pool(1) as pool:
+            assert pool.apply(send, (theirs,)) == 15
+        assert ours.recv(100) == b"from the worker"
+    resource_sharer.stop(timeout=60)  # the thread that has handed it over

@@ -8,6 +8,7 @@ import importlib
 import mmap
 import multiprocessing
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from cookbook.processes.shared_memory import (
     unlink,
 )
 from tests.calls import Call
+from tests.programs import program
 
 ROOT = Path(shared_memory.__file__).parents[2]
 METHODS = multiprocessing.get_all_start_methods()
@@ -381,6 +383,38 @@ def test_the_tracker_of_a_killed_program_unlinks_the_block_and_warns(
     assert ended.returncode == -signal.Signals[name]
     assert LEAKED in ended.stderr
     assert not is_there(ended.stdout.strip())
+
+
+ORPHANED = """
+import multiprocessing, os, signal
+from concurrent.futures import ProcessPoolExecutor
+from cookbook.processes.shared_memory import *
+
+if __name__ == "__main__":
+    with shared_block(8) as block:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=context) as executor:
+            worker = executor.submit(os.getpid).result()
+            print(block.name, worker, flush=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+"""
+
+
+@linux
+def test_the_tracker_waits_for_the_workers_of_an_executor_that_stay(
+    tmp_path: Path,
+) -> None:
+    with program(tmp_path, ORPHANED) as running:
+        assert running.stdout
+        assert running.stderr
+        name, worker = running.stdout.readline().split()
+        assert running.wait(timeout=60) == -signal.SIGTERM
+        assert select.select([running.stderr], [], [], 0.3) == ([], [], [])
+        assert Path("/dev/shm", name).exists()
+        os.kill(int(worker), signal.SIGKILL)
+        assert LEAKED in running.stderr.read()  # to the end of the tracker
+    assert not Path("/dev/shm", name).exists()
 
 
 @linux
