@@ -55,15 +55,15 @@ def due(names: list[str], on_engines: bool) -> list[catalogue.Recipe]:
 
     Args:
         names: Those that are asked for; none for all that have changed or
-            were never verified here.
+            were never verified here, and need no engine.
         on_engines: Whether to return all that need an engine.
     """
     if names:
         return [catalogue.find(name) for name in names]
     recipes = catalogue.recipes()
     if on_engines:
-        return [recipe for recipe in recipes if recipe.needs]
-    return [recipe for recipe in recipes if not is_known(recipe)]
+        return [one for one in recipes if one.needs]
+    return [one for one in recipes if not (one.needs or is_known(one))]
 
 
 def is_known(recipe: catalogue.Recipe) -> bool:
@@ -131,7 +131,7 @@ def read(path: Path) -> dict[str, Facts]:
 def keep(name: str, found: Facts | None, failures: bool) -> list[str]:
     """Keep what was found of a recipe; return what is wrong with it."""
     if found is None:
-        return [f"{name}: its tests did not come to their end"]
+        return [f"{name}: its tests did not all run"]
     wrong = verifying.failures(found)
     if failures or not wrong:
         try:

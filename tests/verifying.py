@@ -1,8 +1,9 @@
 """Record which tests of each recipe passed on this interpreter, for its page.
 
-``pytest --verify FILE`` writes down what one run has checked. A recipe of
-which not every test ran is left out. ``python -m tests.verify`` runs what is
-due and keeps it in ``docs/recorded/verified/``.
+``pytest --verify FILE`` writes down what one run has checked. A recipe is left
+out if not every test of it was asked for, or if all were skipped.
+``python -m tests.verify`` runs what is due and keeps it in
+``docs/recorded/verified/``.
 """
 
 import ast
@@ -78,7 +79,8 @@ class Recorder:
         )
         if report.when == "teardown":
             self.due[name].discard(test)
-            if not self.due[name]:
+            outcomes = {end.outcome for end in self.ended[name].values()}
+            if not self.due[name] and outcomes != {"skipped"}:
                 self.records[name] = {
                     **self.code[name],
                     **record(self.ended[name]),

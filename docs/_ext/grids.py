@@ -14,7 +14,7 @@ from typing import Any
 METHODS = ("fork", "forkserver", "spawn")
 OTHER = "other"  # the tests that are not run with each start method
 SYSTEMS = {"Darwin": "macOS"}  # what readers call it
-MARKS = {"passed": "✓", "failed": "✗", "not applicable": "·"}
+MARKS = {"passed": "✓", "failed": "✗", "not applicable": "&#8211;"}
 Facts = dict[str, Any]
 
 
