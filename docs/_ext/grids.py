@@ -12,7 +12,8 @@ from html import escape
 from typing import Any
 
 METHODS = ("fork", "forkserver", "spawn")
-OTHER = "other"  # the tests that are not run with each start method
+OTHER = "other"
+BESIDE = "the tests that are not run with each start method"
 SYSTEMS = {"Darwin": "macOS"}  # what readers call it
 MARKS = {"passed": "✓", "failed": "✗", "not applicable": "&#8211;"}
 Facts = dict[str, Any]
@@ -221,11 +222,13 @@ def first_of(builds: list[str]) -> str:
 def html(found: Verified) -> str:
     """Return the grid as a table."""
     columns = found.columns
-    names = {OTHER: "other" if len(columns) > 1 else "tests"}
     heads = "".join(
-        f'<th scope="col">{names.get(column, column)}</th>'
-        for column in columns
+        f'<th scope="col">{one}</th>' for one in columns if one in METHODS
     )
+    if heads:
+        heads += f'<th scope="col" title="{BESIDE}">other</th>'
+    else:
+        heads = '<th scope="col">tests</th>'
     bodies = "".join(
         f"<tbody>{''.join(rows(found, where, columns))}</tbody>"
         for where in found.runs
