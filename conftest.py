@@ -13,7 +13,7 @@ from hypothesis.strategies import none
 
 from cookbook import forms
 from cookbook.testing.no_leaks import no_leaks
-from tests import engines
+from tests import engines, verifying
 from tests.exploring import Explore
 
 # A slow machine is no failure.
@@ -48,8 +48,10 @@ def nothing_left_behind() -> Iterator[None]:
         gc.freeze()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let Ctrl-C through: a shell's job in the background ignores it."""
+    if path := config.getoption(verifying.OPTION):
+        config.pluginmanager.register(verifying.Recorder(Path(path).resolve()))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -59,6 +61,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", action="store_true", help="record schedules")
     parser.addoption(
         engines.OPTION, action="store_true", help="run what needs an engine"
+    )
+    parser.addoption(
+        verifying.OPTION, metavar="FILE", help="record what was checked there"
     )
 
 

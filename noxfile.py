@@ -161,7 +161,8 @@ def tests(session: nox.Session) -> None:
     """Run the tests and every doctest; coroutines without debug mode too."""
     install(session, "tests")
     session.run("python", "-X", "dev", "-m", "pytest", *session.posargs)
-    if not session.posargs:
+    # CI has the run written down, for the page: it is whole all the same.
+    if all(one.startswith("--verify=") for one in session.posargs):
         # -X dev turns on asyncio's debug mode, in which a loop does more and
         # a mistake is reported that is silent without it.
         folders = ("cookbook/coroutines", "tests/coroutines")
@@ -334,6 +335,22 @@ def record(session: nox.Session) -> None:
     """Record what the tests find: schedules, and the words of errors."""
     install(session, "tests")
     session.run("python", "-m", "pytest", "--record", *session.posargs)
+
+
+@nox.session(
+    python=PYTHONS,
+    default=False,
+    allow_parallel=False,  # each adds to the same files
+)
+def verify(session: nox.Session) -> None:
+    """Record what passes where of the changed recipes: `-- threads.barrier`.
+
+    `nox -s verify-3.13 -- --merge FILE...` adds what CI wrote elsewhere, and
+    `-- --engines` is for the recipes that need an engine.
+    """
+    engines = ["engines"] if "--engines" in session.posargs else []
+    install(session, "tests", *engines)
+    session.run("python", "-m", "tests.verify", *session.posargs)
 
 
 @nox.session(python="3.14", default=False)

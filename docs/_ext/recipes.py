@@ -20,6 +20,7 @@ import charts
 import drawing
 import errors
 import figures
+import grids
 import happens
 import lanes
 import memory
@@ -27,6 +28,7 @@ import names
 import schedules
 import sources
 import terms
+import verified
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -108,6 +110,7 @@ def render(templates: Path, known: memory.Memory) -> Iterator[tuple[str, str]]:
         "number": figures.number,
         "svg": drawing.svg,
         "lanes": lanes.svg,
+        "grid": grids.html,
         "thumbnail": lanes.thumbnail,
     }
     measured, stale = charts.load(sources.ROOT / "docs")
@@ -184,10 +187,13 @@ def anatomy(
     trap = has_trap(recipe)
     source = recipe.source
     timeline, old = happens.of(recipe, sources.ROOT / "docs")
+    grid, not_verified = verified.of(recipe, sources.ROOT / "docs")
     return {
         "recipe": recipe,
         "timeline": timeline,
         "timeline_stale": old,
+        "verified": grid,
+        "verified_stale": not_verified,
         "program": forms.program(source),
         "outputs": forms.outputs(source),
         "trap": forms.program(source, "broken_main") if trap else "",

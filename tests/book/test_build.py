@@ -141,6 +141,45 @@ def test_a_timeline_of_other_code_fails_the_build_in_ci(
         assert "Not recorded since the last edit" in page.read_text("utf-8")
 
 
+def test_a_recipe_that_fails_somewhere_must_say_what_happens_there(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    path = checkout / "docs/recorded/verified/threads/shared_counter.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    for run in facts["runs"]["Linux x86_64"].values():
+        run["cells"]["other"]["failed"] = ["test_a"]
+    recipe = checkout / "cookbook" / "threads" / "shared_counter.py"
+    source = recipe.read_text(encoding="utf-8")
+    says = source.replace(
+        ":level:", ":fails: on all of them, it sulks\n:level:"
+    )
+    with replaced(path, json.dumps(facts)):
+        message = r"shared_counter\.py: fails on 3\.11 on Linux, .* :fails:"
+        with pytest.raises(AssertionError, match=message):
+            build(checkout, "alone", *ALONE)
+        with replaced(recipe, says):
+            build(checkout, "alone", *ALONE)
+        page = checkout / "docs" / "recipes" / "threads" / "shared_counter.rst"
+        assert "on all of them, it sulks" in page.read_text(encoding="utf-8")
+
+
+def test_what_was_verified_on_other_code_fails_the_build_in_ci(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = checkout / "docs/recorded/verified/threads/shared_counter.json"
+    facts = json.loads(path.read_text(encoding="utf-8")) | {"proof": "other"}
+    monkeypatch.setenv("CI", "true")
+    message = r"verified/threads/shared_counter\.json.* on other code"
+    with replaced(path, json.dumps(facts)):
+        with pytest.raises(AssertionError, match=message):
+            build(checkout, "alone", *ALONE)
+        monkeypatch.delenv("CI")
+        build(checkout, "desk", *ALONE)
+        page = checkout / "docs" / "recipes" / "threads" / "shared_counter.rst"
+        assert "Not verified since the last edit" in page.read_text("utf-8")
+
+
 # The page of what was measured alone, which reads fast.
 ALONE = (
     *("-D", "root_doc=measured"),
