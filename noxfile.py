@@ -327,6 +327,8 @@ def serve(session: nox.Session) -> None:
         *("--watch=cookbook", "--watch=tests", "--ignore=*/docs/recipes/*"),
         *session.posargs,
         *("docs", HTML),
+        # Each edit starts Python anew, which would compile all of Sphinx.
+        env={"PYTHONDONTWRITEBYTECODE": ""},
     )
 
 

@@ -22,7 +22,7 @@ class Desk:
     def build(self) -> Files:
         """Return the recipe's files, as a build does."""
         known = Memory(self.kept, [self.template])
-        found = known.files(self.recipe, self._render)
+        found = known.recall("files", self.recipe, self._render)
         known.save()
         return found
 
@@ -63,12 +63,20 @@ def test_ci_where_what_is_stale_is_a_warning_renders_for_itself(
     assert desk.build() == {"one.rst": "page 2"}
 
 
+def test_what_differs_is_made_for_itself(desk: Desk) -> None:
+    known = Memory(desk.kept, [desk.template])
+    assert known.recall("names", desk.recipe, lambda: ["Lock"]) == ["Lock"]
+    found = known.recall("files", desk.recipe, dict[str, str])
+    assert found == {"one.rst": "page 1"}
+
+
 def test_every_page_depends_on_templates_code_and_what_was_recorded() -> None:
     found = {one.relative_to(ROOT).as_posix() for one in shared(ROOT / "docs")}
     assert {
         "cookbook/forms.py",
         "cookbook/primes.py",
         "docs/_ext/recipes.py",
+        "docs/_inventory/python.inv",
         "docs/_templates/recipe.rst.jinja",
         "docs/recorded/threads/shared_counter.json",
     } <= found

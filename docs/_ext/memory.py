@@ -1,7 +1,7 @@
-"""What was rendered last time, so that an edit is on screen soon.
+"""What was made of each recipe last time, so that an edit is on screen soon.
 
-To render every recipe takes seconds, to read what was rendered none. A recipe
-is rendered again if anything that its page is made of has changed.
+To make it for every recipe takes seconds, to read what was made none. It is
+made again if anything that a recipe's page is made of has changed.
 """
 
 import hashlib
@@ -9,16 +9,18 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import sources
 
 from cookbook import catalogue
 
 Files = dict[str, str]  # name and text
+Made = TypeVar("Made", Files, list[str])
 
 
 class Memory:
-    """Keeps files by a hash of what they were made of."""
+    """Keeps what JSON can hold by a hash of what it was made of."""
 
     def __init__(self, path: Path, shared: Iterable[Path]) -> None:
         """Read what is in the file *path*, if there is one.
@@ -30,17 +32,18 @@ class Memory:
         self._path = path
         self._shared = _digest(shared)
         text = path.read_text(encoding="utf-8") if path.exists() else "{}"
-        self._old: dict[str, Files] = json.loads(text)
-        self._new: dict[str, Files] = {}
+        self._old: dict[str, Any] = json.loads(text)
+        self._new: dict[str, Any] = {}
 
-    def files(
-        self, recipe: catalogue.Recipe, render: Callable[[], Files]
-    ) -> Files:
-        """Return the files of *recipe*, rendered only if they must be."""
+    def recall(
+        self, what: str, recipe: catalogue.Recipe, make: Callable[[], Made]
+    ) -> Made:
+        """Return *what* is made of *recipe*, made only if it must be."""
         own = _digest([recipe.path, sources.tests_of(recipe)])
-        key = f"{recipe.name} {self._shared} {own}"
-        if (found := self._old.get(key)) is None:
-            found = render()
+        key = f"{what} {recipe.name} {self._shared} {own}"
+        found: Made | None = self._old.get(key)
+        if found is None:
+            found = make()
         self._new[key] = found
         return found
 
@@ -53,7 +56,8 @@ class Memory:
 
 def shared(docs: Path) -> list[Path]:
     """Return the files that every recipe's page depends on."""
-    folders = docs / "_ext", docs / "_templates", docs / "recorded"
+    names = "_ext", "_inventory", "_templates", "recorded"
+    folders = [docs / name for name in names]
     files = [one for folder in folders for one in folder.rglob("*.*")]
     files += catalogue.ROOT.glob("*.py")
     return sorted(one for one in files if one.suffix != ".pyc")

@@ -81,32 +81,38 @@ def _module_of(name: str) -> str:
     return max(found, key=len, default="")
 
 
-def used_by(source: str, known: Mapping[str, str]) -> set[str]:
+def used_by(source: str, known: Mapping[str, str]) -> list[str]:
     """Return the names out of *known* that a module with this text uses."""
     tree = ast.parse(source)
     nodes = list(ast.walk(tree))
     names = _imports(nodes)
     for _ in range(2):  # what a context makes is known once the context is
         names |= _objects(nodes, names)
-    return {
-        place
-        for node in nodes
-        if isinstance(node, ast.Name | ast.Attribute)
-        for place in _places(_resolved(node, names))
-        if place in known
-    }
+    return sorted(
+        {
+            place
+            for node in nodes
+            if isinstance(node, ast.Name | ast.Attribute)
+            for place in _places(_resolved(node, names))
+            if place in known
+        }
+    )
 
 
 def index(
-    recipes: Iterable[Recipe], known: Mapping[str, str]
+    recipes: Iterable[Recipe], used: Mapping[str, Iterable[str]]
 ) -> dict[str, dict[str, list[Recipe]]]:
     """Return by module and name the recipes that use it.
 
     A recipe that names it among its words comes first.
+
+    Args:
+        recipes: The recipes, in the order of the book.
+        used: The names that each of them uses, by its own name.
     """
     found: dict[str, list[Recipe]] = {}
     for recipe in recipes:
-        for name in used_by(recipe.source, known):
+        for name in used[recipe.name]:
             found.setdefault(name, []).append(recipe)
     modules: dict[str, dict[str, list[Recipe]]] = {}
     for name in sorted(found, key=str.lower):

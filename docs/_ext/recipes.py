@@ -118,7 +118,7 @@ def render(templates: Path, known: memory.Memory) -> Iterator[tuple[str, str]]:
     recipes = catalogue.recipes()
     for recipe in recipes:
         make = partial(files_of, recipe, renderer, measured, stale)
-        yield from known.files(recipe, make).items()
+        yield from known.recall("files", recipe, make).items()
     for chapter in chapters:
         text, *words = TERM.split(chapter.introduction, maxsplit=1)
         parts = {"chapter": chapter, "introduction": text}
@@ -128,6 +128,12 @@ def render(templates: Path, known: memory.Memory) -> Iterator[tuple[str, str]]:
     changes = (templates.parent / "versions.toml").read_text("utf-8")
     inventory = templates.parent / "_inventory" / "python.inv"
     manual = names.documented(inventory)
+    used = {
+        recipe.name: known.recall(
+            "names", recipe, partial(names.used_by, recipe.source, manual)
+        )
+        for recipe in recipes
+    }
     indexed = errors.load(sources.ROOT / "docs")
     whole = {
         "chapters": chapters,
@@ -135,7 +141,7 @@ def render(templates: Path, known: memory.Memory) -> Iterator[tuple[str, str]]:
         "indexed": indexed,
         "pythons": errors.pythons(sources.ROOT / "docs"),
         "messages": messages(recipes, indexed),
-        "names": names.index(recipes, manual),
+        "names": names.index(recipes, used),
         "parts": [
             *((one.title, one.recipes) for one in chapters),
             (recipes[0].title, recipes[:1]),
