@@ -423,6 +423,8 @@ def blockbusted(body: str) -> str:
         check=True,
         text=True,
         timeout=60,
+        # Else on 3.11.7 the process can crash at its end, as shown below.
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
     return run.stdout.strip()
 
@@ -442,3 +444,27 @@ except blockbuster.BlockingError as error:
 
 def test_blockbuster_lets_code_that_computes_pass() -> None:
     assert blockbusted("print(sum(range(1000)))") == "499500"
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or sys.version_info[:3] != (3, 11, 7),
+    reason="was seen on 3.11.7 on Linux",
+)
+def test_on_3_11_7_a_script_that_used_blockbuster_crashes_at_its_end() -> None:
+    script = (
+        "import blockbuster\n"
+        "with blockbuster.blockbuster_ctx(): pass\n"
+        "print('done')"
+    )
+    surroundings = dict(os.environ)
+    surroundings.pop("PYTHONUNBUFFERED", None)
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+        env=surroundings,
+    )
+    assert run.stdout == "done\n"
+    assert run.returncode == -signal.SIGSEGV
