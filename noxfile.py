@@ -364,8 +364,18 @@ def timelines(session: nox.Session) -> None:
 @nox.session(python=PYTHONS, default=False)
 def soak(session: nox.Session) -> None:
     """Run tests many times on a busy machine: `-- 200 tests/processes`."""
-    install(session, "tests")
+    install(session, "soak")
     session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session(python="3.14", default=False)
+def faults(session: nox.Session) -> None:
+    """Disturb ten programs: `-- 200` times each; needs Linux and root."""
+    session.run(
+        *("unshare", "--mount", "python", "-m", "tests.faults"),
+        *(session.posargs or ("200",)),
+        external=True,
+    )
 
 
 @nox.session(default=False)

@@ -2,7 +2,8 @@
 
 ``python -m tests.soak 200 tests/processes`` runs the tests 200 times, twice as
 many runs at once as there are cores, and stops when one fails. A test that
-needs the machine to be quiet, or to itself, does not last long here.
+needs the machine to be quiet, or to itself, does not last long here. The runs
+take turns in how they are made hard: see ``WAYS``.
 """
 
 import os
@@ -16,6 +17,12 @@ TESTS = [sys.executable, "-X", "dev", "-m", "pytest", "-q", "-x"]
 TESTS += ["-p", "no:cacheprovider"]  # runs at once would share the cache
 AT_ONCE = 2 * (os.cpu_count() or 1)
 LIMIT = 3600.0  # seconds for one run
+WAYS: dict[str, list[str]] = {
+    "as ever": [],
+    "switching all the time": ["-p", "tests.hurried"],
+    "in random order": ["--random-order", "--random-order-bucket=global"],
+    "in two processes": ["--numprocesses=2"],
+}
 
 
 def soak(runs: int, arguments: list[str]) -> int:
@@ -41,9 +48,10 @@ def passes(
     number: int, runs: int, arguments: list[str], failed: threading.Event
 ) -> bool:
     """Run pytest once, and report how it ended."""
+    way, options = [*WAYS.items()][number % len(WAYS)]
     begin = time.monotonic()
     run = subprocess.run(
-        [*TESTS, *arguments],
+        [*TESTS, *options, *arguments],
         check=False,
         capture_output=True,
         encoding="utf-8",
@@ -55,7 +63,8 @@ def passes(
         print(run.stdout, run.stderr, sep="\n")
     outcome = "failed" if run.returncode else "passed"
     seconds = time.monotonic() - begin
-    print(f"run {number} of {runs} {outcome}, {seconds:.0f} s", flush=True)
+    told = f"run {number} of {runs}, {way}, {outcome}, {seconds:.0f} s"
+    print(told, flush=True)
     return not run.returncode
 
 

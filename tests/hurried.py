@@ -1,0 +1,9 @@
+"""A plugin of pytest: threads take turns as often as they can.
+
+A switch that is rare as a rule, and a schedule that needs one, comes about in
+a few runs. In a child that is not forked the interval is the usual one.
+"""
+
+import sys
+
+sys.setswitchinterval(1e-6)  # seconds
