@@ -51,7 +51,8 @@ If a job raises
 On Ctrl-C
     the producer stops, on POSIX even when it waits in ``put``; what is in the
     queue is still worked on, then :exc:`KeyboardInterrupt` goes to the
-    caller.
+    caller. Rarely it comes just after ``put`` took the lock of the queue:
+    nobody gives the lock back, and the call does not return.
 """
 
 import queue

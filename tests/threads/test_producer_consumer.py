@@ -410,6 +410,44 @@ def test_ctrl_c_ends_a_producer_that_waits_and_the_queue_is_worked_off(
     assert run.stdout == "interrupted: True [0, 1, 2]\n"
 
 
+def test_ctrl_c_just_after_put_took_the_lock_of_the_queue_waits_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    main: list[int] = []
+    held: list[Any] = []
+    ended: list[BaseException] = []
+    interrupted = threading.Event()
+    enter = threading.Condition.__enter__
+
+    def interrupt(self: threading.Condition) -> bool:
+        entered = enter(self)
+        if threading.get_ident() in main and not held:
+            held.append(self)  # as the signal handler does at this place
+            interrupted.set()
+            raise KeyboardInterrupt
+        return entered
+
+    def items() -> Iterator[int]:
+        main.append(threading.get_ident())  # from here on only `put` follows
+        yield 1
+
+    def run() -> None:
+        try:
+            process_until_sentinel(items(), print)
+        except KeyboardInterrupt as error:
+            ended.append(error)
+
+    monkeypatch.setattr(threading.Condition, "__enter__", interrupt)
+    runs = threading.Thread(target=run)
+    runs.start()
+    assert interrupted.wait(timeout=60)
+    runs.join(timeout=0.2)
+    assert runs.is_alive()
+    held[0].release()  # which nobody does in a program
+    runs.join()
+    assert ended
+
+
 def test_one_call_of_task_done_too_many_raises_a_value_error() -> None:
     jobs: queue.Queue[int] = queue.Queue()
     jobs.put(1)
