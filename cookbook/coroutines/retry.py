@@ -80,7 +80,7 @@ async def retry(
         on: The exceptions after which to try again.
         attempts: How many times to call *job* at most.
         pause: How many seconds to wait at most after the first failure; it
-            doubles each time, up to ``LONGEST_PAUSE``.
+            doubles each time. None is longer than ``LONGEST_PAUSE``.
         within: How many seconds all of it may take; None is for ever.
 
     Raises:
@@ -105,8 +105,9 @@ async def retry(
             except on:
                 if task.cancelling() > requests:
                     raise  # it failed to clean up: this task is to end
+                pause = min(pause, LONGEST_PAUSE)
                 await asyncio.sleep(random.uniform(0, pause))
-                pause = min(2 * pause, LONGEST_PAUSE)
+                pause *= 2
         return await job()
 
 

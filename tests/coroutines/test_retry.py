@@ -78,6 +78,16 @@ def test_the_pause_doubles_up_to_ten_seconds(longest: list[float]) -> None:
     assert longest == [1, 2, 4, 8, 10, 10, 10]
 
 
+@pytest.mark.parametrize("pause", [10.5, 3600, float("inf")])
+def test_no_pause_is_longer_than_ten_seconds_not_even_the_first(
+    longest: list[float], pause: float
+) -> None:
+    server = Server(*trouble(3))
+    run = retry(server.call, on=OSError, pause=pause)
+    assert run_in_virtual_time(run) == "an answer"
+    assert longest == [10, 10, 10]
+
+
 def test_a_random_part_of_the_pause_keeps_the_clients_apart() -> None:
     async def main(run: Callable[[Job], Awaitable[Any]]) -> int:
         calls: list[float] = []
