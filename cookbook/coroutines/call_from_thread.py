@@ -58,8 +58,10 @@ On cancellation
     if the task on the loop is cancelled, which :func:`asyncio.run` does at
     its end and on Ctrl-C too, the thread gets
     :exc:`concurrent.futures.CancelledError`: not the one of asyncio, and a
-    subclass of :exc:`Exception`. When the loop has ended, both functions
-    raise :exc:`RuntimeError`.
+    subclass of :exc:`Exception`. A call that comes when the tasks have been
+    cancelled already is not cancelled: one that waits ends with
+    :exc:`TimeoutError`. So end your threads before the loop. When that has
+    ended, both functions raise :exc:`RuntimeError`.
 """
 
 import asyncio

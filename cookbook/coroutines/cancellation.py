@@ -35,8 +35,9 @@ Pitfalls
     - A task cancelled before its first step never runs: not even its
       ``finally``. One that awaits nothing that waits runs to its end.
     - A second ``cancel()`` is raised in the cleanup, where it awaits.
-    - An error that the cleanup raises takes the place of the cancellation.
-      Whoever catches it goes on: here it is reported, and the next job runs.
+    - An error that the cleanup raises takes the place of the cancellation,
+      and ``except Exception`` catches it: ask ``cancelling()`` before you go
+      on.
     - ``cancelling()`` counts the requests. Who ends one on purpose takes it
       back with ``asyncio.current_task().uncancel()``; from 3.13 on, a request
       not taken back is raised again after a task group that fails.
@@ -60,7 +61,7 @@ On Ctrl-C
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 Job = Callable[[], Awaitable[object]]
 
@@ -101,11 +102,15 @@ async def work(*jobs: Job) -> None:
     Args:
         jobs: Coroutine functions that need no argument.
     """
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
+    requests = task.cancelling()
     try:
         for job in jobs:
             try:
                 await job()
             except Exception as error:  # a CancelledError is none
+                if task.cancelling() > requests:
+                    raise  # it failed to clean up: this task is to end
                 print(f"reported: {error!r}")
     finally:
         print("cleaned up")

@@ -43,8 +43,8 @@ If it takes too long
     :exc:`TimeoutError` is reported like any error.
 
 On cancellation
-    the turn under way is cancelled, cleans up, and no other comes, unless the
-    cleanup raises an error: that is reported, and the next turn comes.
+    the turn under way is cancelled, cleans up, and no other comes. If the
+    cleanup raises an error, the task ends with that.
     :func:`asyncio.run` cancels a task that is left at the end.
 
 On Ctrl-C
@@ -54,7 +54,7 @@ On Ctrl-C
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 Job = Callable[[], Awaitable[object]]
 
@@ -87,11 +87,15 @@ async def every(seconds: float, job: Job) -> None:
     if not callable(job):
         raise TypeError(f"job must be a coroutine function, not {job!r}")
     loop = asyncio.get_running_loop()
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
+    requests = task.cancelling()
     start, turn = loop.time(), 0
     while True:
         try:
             await job()
         except Exception as error:
+            if task.cancelling() > requests:
+                raise  # it failed to clean up: this task is to end
             what = f"a periodic task failed: {error!r}"
             loop.call_exception_handler({"message": what, "exception": error})
         missed = math.ceil((loop.time() - start) / seconds)

@@ -46,9 +46,10 @@ Pitfalls
 If a job raises
     the other consumers and the producer are cancelled, and an
     :exc:`ExceptionGroup` is raised. What is in the queue is not worked on.
-    A job that raises :exc:`asyncio.CancelledError` itself, as one does that
-    awaits a task cancelled by others, ends its consumer alone, and no error
-    is raised. If all consumers have ended so, the producer waits for ever.
+    :exc:`asyncio.CancelledError` out of a job, as of one that awaits a task
+    cancelled by others, counts as a failure: a :exc:`RuntimeError` names the
+    item. A job that cancels its own task ends its consumer alone; if all
+    consumers have ended so, the producer waits for ever.
 
 If it takes too long
     :func:`asyncio.timeout` around the call cancels all consumers, waits until
@@ -102,7 +103,7 @@ async def process_all(
 
     async def consume() -> None:
         while (item := await queue.get()) is not end:
-            await work(item)
+            await attempt(work, item)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(consumers):
@@ -111,6 +112,17 @@ async def process_all(
             await queue.put(item)
         for _ in range(consumers):
             await queue.put(end)
+
+
+async def attempt(work: Callable[[T], Awaitable[object]], item: T) -> None:
+    """Await ``work(item)``; fail if it is cancelled and this task is not."""
+    try:
+        await work(item)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task and not task.cancelling():  # the group would overlook it
+            raise RuntimeError(f"work on {item!r} was cancelled") from error
+        raise
 
 
 async def process_all_and_shut_down(
@@ -141,7 +153,7 @@ async def process_all_and_shut_down(
                     item = await queue.get()
                 except asyncio.QueueShutDown:
                     return
-                await work(item)
+                await attempt(work, item)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(consumers):

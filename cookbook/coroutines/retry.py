@@ -48,9 +48,9 @@ If it takes too long
     of one raised in a pause shows the last error.
 
 On cancellation
-    the attempt or the pause ends at once, and there is no further attempt. But
-    if the attempt raises an error that you named while it cleans up, the
-    cancellation is lost, and the timeout too: it is tried again.
+    the attempt or the pause ends at once, and there is no further attempt. An
+    error that the attempt raises while it cleans up takes the place of the
+    cancellation, and of the :exc:`TimeoutError`.
 
 On Ctrl-C
     the same, and :func:`asyncio.run` raises :exc:`KeyboardInterrupt`.
@@ -59,7 +59,7 @@ On Ctrl-C
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 R = TypeVar("R")
 LONGEST_PAUSE = 10.0  # seconds
@@ -80,7 +80,7 @@ async def retry(
         on: The exceptions after which to try again.
         attempts: How many times to call *job* at most.
         pause: How many seconds to wait at most after the first failure; it
-            doubles each time, up to ``LONGEST_PAUSE``.
+            doubles each time. None is longer than ``LONGEST_PAUSE``.
         within: How many seconds all of it may take; None is for ever.
 
     Raises:
@@ -96,13 +96,18 @@ async def retry(
         'an answer'
     """
     check(job, on, attempts, pause, within)
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
+    requests = task.cancelling()
     async with asyncio.timeout(within):
         for _ in range(attempts - 1):
             try:
                 return await job()
             except on:
+                if task.cancelling() > requests:
+                    raise  # it failed to clean up: this task is to end
+                pause = min(pause, LONGEST_PAUSE)
                 await asyncio.sleep(random.uniform(0, pause))
-                pause = min(2 * pause, LONGEST_PAUSE)
+                pause *= 2
         return await job()
 
 

@@ -57,7 +57,8 @@ If it takes too long
     the signal's number, negative.
 
 On Ctrl-C
-    the child is killed and waited for.
+    the child is killed and waited for. If it comes inside ``start()``, the
+    child may go on: see :mod:`cookbook.processes.queues_and_pipes`.
 """
 
 import multiprocessing

@@ -54,7 +54,8 @@ If it takes too long
 
 On Ctrl-C
     the children are killed and waited for; the program of :func:`output_of`
-    is killed.
+    is killed. If it comes inside ``start()``, the new child may go on: see
+    :mod:`cookbook.processes.queues_and_pipes`.
 
 If a worker is killed
     :func:`collect_from_pipes` raises :exc:`RuntimeError` with the exit code,

@@ -62,7 +62,8 @@ If a job raises
     worker ended with exit code 1``.
 
 On Ctrl-C
-    the worker is killed and waited for.
+    the worker is killed and waited for. If it comes inside ``start()``, the
+    worker may go on: see :mod:`cookbook.processes.queues_and_pipes`.
 
 If a worker is killed
     by the kernel's OOM killer, say, ``RuntimeError: the worker ended with exit

@@ -56,7 +56,9 @@ If it takes too long
     code is -9 on Linux and macOS.
 
 On Ctrl-C
-    :func:`run_meanwhile` kills its workers, and waits for their end.
+    :func:`run_meanwhile` kills its workers, and waits for their end. If it
+    comes inside ``start()``, the new worker may go on: see
+    :mod:`cookbook.processes.queues_and_pipes`.
 
 If a worker is killed
     the exit code is the signal's number, negative. If it held the lock,

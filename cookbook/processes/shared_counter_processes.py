@@ -71,7 +71,9 @@ If a job raises
     An executor raises the error itself.
 
 On Ctrl-C
-    :func:`count_in_processes` kills its workers, and waits for their end.
+    :func:`count_in_processes` kills its workers, and waits for their end. If
+    it comes inside ``start()``, the new worker may go on: see
+    :mod:`cookbook.processes.queues_and_pipes`.
 
 If a worker is killed
     in a job, its exit code is in the :exc:`RuntimeError`; the executor raises

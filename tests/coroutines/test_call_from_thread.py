@@ -270,6 +270,39 @@ def test_the_end_of_run_and_ctrl_c_cancel_the_coroutine_of_the_thread(
     assert len(caught) == 1
 
 
+def test_a_call_after_run_has_cancelled_the_tasks_gets_a_timeout_error() -> (
+    None
+):
+    ending = threading.Event()
+    caught: list[BaseException] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    def work(loop: asyncio.AbstractEventLoop) -> None:
+        assert ending.wait(timeout=10)
+        try:
+            call_from_thread(loop, wait, timeout=0.02)
+        except (TimeoutError, concurrent.futures.CancelledError) as error:
+            caught.append(error)
+
+    async def last() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()  # run has chosen whom to cancel
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        tasks.append(asyncio.create_task(last()))
+        await asyncio.sleep(0)
+        loop.run_in_executor(None, work, loop)
+
+    asyncio.run(main())
+    assert [type(error) for error in caught] == [TimeoutError]
+
+
 def test_when_the_loop_has_ended_both_raise_and_nothing_is_started() -> None:
     async def main() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()

@@ -210,20 +210,49 @@ def test_a_task_that_awaits_nothing_that_waits_runs_to_its_end() -> None:
     run_in_virtual_time(main())
 
 
-def test_an_error_in_the_cleanup_of_a_job_replaces_the_cancellation(
+def test_an_error_in_the_cleanup_of_a_job_ends_the_work_and_is_raised(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    async def main() -> bool:
-        first, second = Slow(OSError("in cleaning up")), Slow()
+    first, second = Slow(OSError("in cleaning up")), Slow()
+
+    async def main() -> None:
         task = asyncio.create_task(work(first, second))
         await asyncio.sleep(0)
-        was_cancelled = await stop(task)
-        assert second.log == CLEAN
-        return was_cancelled
+        await stop(task)
 
-    assert not run_in_virtual_time(main())
+    with pytest.raises(OSError, match="in cleaning up"):
+        run_in_virtual_time(main())
+    assert first.log == CLEAN
+    assert second.log == []
+    assert capsys.readouterr().out == "cleaned up\n"
+
+
+def test_a_task_that_is_cancelled_already_reports_and_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log: list[str] = []
+
+    async def fail() -> None:
+        raise OSError("no reply")
+
+    async def clean_up() -> None:
+        log.append("the second job")
+
+    async def job() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await work(fail, clean_up)
+
+    async def main() -> None:
+        task = asyncio.create_task(job())
+        await asyncio.sleep(0)
+        assert await stop(task)
+
+    run_in_virtual_time(main())
+    assert log == ["the second job"]
     out = capsys.readouterr().out
-    assert out == "reported: OSError('in cleaning up')\ncleaned up\n"
+    assert out == "reported: OSError('no reply')\ncleaned up\n"
 
 
 def test_a_second_cancel_is_raised_in_the_cleanup() -> None:

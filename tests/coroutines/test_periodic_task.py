@@ -31,7 +31,7 @@ def begins(
             await asyncio.sleep(takes[len(began) - 1])
             if len(began) == len(takes):
                 task.cancel()
-            if fails:
+            elif fails:
                 raise OSError("no reply")
 
         task = asyncio.create_task(every(10, job))
@@ -65,7 +65,7 @@ def test_a_thousand_turns_are_each_due_in_time() -> None:
 def test_each_error_is_reported_and_the_next_turn_comes_in_time() -> None:
     began, reported = begins(every, 3, 3, 3, fails=True)
     assert began == [0, 10, 20]
-    assert reported == 3 * ["a periodic task failed: OSError('no reply')"]
+    assert reported == 2 * ["a periodic task failed: OSError('no reply')"]
 
 
 def test_without_that_the_first_error_ends_the_task_silently() -> None:
@@ -168,9 +168,11 @@ def test_a_cancellation_cleans_up_the_turn_and_no_other_comes() -> None:
     assert job.log == ["turn", "has cleaned up"]
 
 
-def test_an_error_in_the_cleanup_is_reported_and_the_next_turn_comes() -> None:
+def test_an_error_in_the_cleanup_ends_the_task_and_no_other_turn_comes() -> (
+    None
+):
     began: list[float] = []
-    reported: list[str] = []
+    reported: list[object] = []
 
     async def job() -> None:
         began.append(asyncio.get_running_loop().time())
@@ -181,20 +183,52 @@ def test_an_error_in_the_cleanup_is_reported_and_the_next_turn_comes() -> None:
                 raise OSError("in cleaning up")
 
     async def main() -> None:
-        asyncio.get_running_loop().set_exception_handler(
-            lambda _, what: reported.append(what["message"])
-        )
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, what: reported.append(what))
         task = asyncio.create_task(every(10, job))
         await asyncio.sleep(1)
         task.cancel()
-        await asyncio.sleep(11)
+        await asyncio.wait([task], timeout=100)
+        with pytest.raises(OSError, match="in cleaning up"):
+            task.result()
+
+    run_in_virtual_time(main())
+    assert began == [0]
+    assert not reported
+
+
+def test_in_the_cleanup_of_a_cancelled_task_an_error_is_reported() -> None:
+    reported: list[str] = []
+    turns: list[str] = []
+
+    async def fail_twice() -> None:
+        turns.append("begins")
+        if len(turns) < 3:
+            raise OSError("no reply")
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, what: reported.append(what["message"])
+        )
+
+        async def job() -> None:
+            try:
+                await asyncio.sleep(100)
+            finally:
+                await every(10, fail_twice)
+
+        task = asyncio.create_task(job())
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.sleep(50)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
 
     run_in_virtual_time(main())
-    assert began == [0, 10]
-    assert reported == ["a periodic task failed: OSError('in cleaning up')"]
+    assert len(turns) == 3
+    assert reported == 2 * ["a periodic task failed: OSError('no reply')"]
 
 
 def test_run_cancels_a_periodic_task_that_is_left_at_the_end() -> None:

@@ -142,26 +142,55 @@ def test_if_work_raises_all_others_are_cancelled_and_it_is_raised(
 
 
 @both_ways
-def test_a_job_that_raises_cancelled_error_itself_ends_its_consumer_alone(
-    process: Process,
+@pytest.mark.parametrize("consumers", [1, 2])
+def test_work_that_raises_cancelled_error_itself_fails_with_its_item(
+    process: Process, consumers: int
 ) -> None:
-    done: list[int] = []
+    other = Slow()
+    cancelled = asyncio.CancelledError("by others")
 
     async def work(item: int) -> None:
         if item == 1:
-            raise asyncio.CancelledError
-        done.append(item)
+            raise cancelled
+        await other.work(item)
 
-    run_in_virtual_time(process(range(5), work, consumers=2, maxsize=10))
-    assert done == [0, 2, 3, 4]
+    run = process(range(30), work, consumers=consumers, maxsize=10)
+    with pytest.raises(ExceptionGroup) as caught:
+        run_in_virtual_time(run)
+    [error] = caught.value.exceptions
+    assert repr(error) == "RuntimeError('work on 1 was cancelled')"
+    assert error.__cause__ is cancelled
+    assert other.now == 0
+    assert other.done == ([0] if consumers == 1 else [])
 
 
 @both_ways
-def test_when_all_consumers_are_cancelled_so_the_producer_waits_for_ever(
+def test_work_that_awaits_a_task_cancelled_by_others_fails_like_any_other(
+    process: Process,
+) -> None:
+    async def main() -> None:
+        session = asyncio.create_task(asyncio.sleep(60))
+
+        async def work(_: int) -> None:
+            await session
+
+        asyncio.get_running_loop().call_later(1, session.cancel)
+        await process(range(30), work)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        run_in_virtual_time(main())
+    assert {type(error) for error in caught.value.exceptions} == {RuntimeError}
+
+
+@both_ways
+def test_if_all_consumers_cancel_themselves_the_producer_waits_for_ever(
     process: Process,
 ) -> None:
     async def work(_: int) -> None:
-        raise asyncio.CancelledError
+        task = asyncio.current_task()
+        assert task
+        task.cancel()
+        await asyncio.sleep(1)
 
     async def main() -> None:
         async with asyncio.timeout(3600):

@@ -78,6 +78,16 @@ def test_the_pause_doubles_up_to_ten_seconds(longest: list[float]) -> None:
     assert longest == [1, 2, 4, 8, 10, 10, 10]
 
 
+@pytest.mark.parametrize("pause", [10.5, 3600, float("inf")])
+def test_no_pause_is_longer_than_ten_seconds_not_even_the_first(
+    longest: list[float], pause: float
+) -> None:
+    server = Server(*trouble(3))
+    run = retry(server.call, on=OSError, pause=pause)
+    assert run_in_virtual_time(run) == "an answer"
+    assert longest == [10, 10, 10]
+
+
 def test_a_random_part_of_the_pause_keeps_the_clients_apart() -> None:
     async def main(run: Callable[[Job], Awaitable[Any]]) -> int:
         calls: list[float] = []
@@ -254,7 +264,7 @@ def test_a_cancellation_ends_the_attempt_and_no_other_follows(
 
 
 @pytest.mark.parametrize("ended_by", ["timeout", "cancellation"])
-def test_a_named_error_in_the_cleanup_loses_the_request_to_end(
+def test_a_named_error_in_the_cleanup_ends_the_attempts_too(
     ended_by: str,
 ) -> None:
     attempts: list[float] = []
@@ -277,8 +287,30 @@ def test_a_named_error_in_the_cleanup_loses_the_request_to_end(
             task.cancel()
         return await task
 
-    assert run_in_virtual_time(main()) == "an answer"
-    assert attempts == [0, 1]
+    with pytest.raises(OSError, match="in cleaning up"):
+        run_in_virtual_time(main())
+    assert attempts == [0]
+
+
+def test_in_the_cleanup_of_a_cancelled_task_it_tries_again() -> None:
+    server = Server(*trouble(2))
+    answers: list[str] = []
+
+    async def job() -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            answers.append(await retry(server.call, on=OSError))
+
+    async def main() -> bool:
+        task = asyncio.create_task(job())
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert run_in_virtual_time(main())
+    assert answers == ["an answer"]
 
 
 def test_a_cancellation_ends_a_pause_and_no_attempt_follows() -> None:

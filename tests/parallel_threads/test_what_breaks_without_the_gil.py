@@ -149,7 +149,7 @@ def test_without_a_lock_a_sale_during_the_loop_is_a_runtime_error(
         (one_counts_while_one_sells, {1, 2}),
     ],
 )
-def test_with_the_lock_every_schedule_ends_well(
+def test_with_the_lock_all_ends_well_wherever_threads_switch_once(
     setup: Callable[[Kind], Setup], outcomes: set[Hashable]
 ) -> None:
     found = every_interleaving(
