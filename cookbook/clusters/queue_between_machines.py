@@ -65,7 +65,7 @@ Pitfalls
     - What is sent is pickled: whoever knows the key can run any code on the
       server, and the server on the workers. Nothing is encrypted. Bind to
       loopback or to the address of a trusted network, never to ``""``, and go
-      through a tunnel, such as ``ssh -L``, for the rest.
+      through a tunnel, such as ``ssh -L``, for the rest. See :doc:`/safety`.
     - An empty key lets everybody in who tries an empty key. Make one with
       ``secrets.token_bytes(32)``, and copy it to the workers in a file that
       only you can read. Without *authkey* the key is that of the process,

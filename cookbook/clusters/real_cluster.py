@@ -28,7 +28,7 @@ dies or reaches its memory limit.
 
 Without TLS, whoever reaches the port of the scheduler or of a worker runs code
 there. By default the scheduler listens at every address of its host
-(documented: Dask).
+(documented: Dask). What else a program opens to others: :doc:`/safety`.
 
 Run with Dask 2026.8 on Python 3.13 on Linux, at addresses of loopback and
 between network namespaces of one machine.

@@ -56,6 +56,9 @@ Pitfalls
     and the parent gets an ``EOFError`` (observed on Python 3.11): see
     :mod:`cookbook.processes.queues_and_pipes`.
 
+    A manager unpickles what it is sent. Who can reach it, and who is let in:
+    :doc:`/safety`.
+
     ``print(groups)`` shows nested proxies as ``<ListProxy object, ...>``. Take
     a copy with ``groups["prime"][:]``.
 

@@ -117,6 +117,9 @@ Pitfalls
          - ``RuntimeError: Lock objects should only be shared between processes
            through inheritance``
 
+    To unpickle what somebody else has sent can run code of theirs:
+    :doc:`/safety`.
+
     A socket is refused by :mod:`pickle`, and so by ``why_not``, but a pool and
     an executor send it.
 

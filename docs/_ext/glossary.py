@@ -18,7 +18,7 @@ from sphinx.util.typing import ExtensionMetadata
 from cookbook import catalogue
 
 PATH = sources.ROOT / "docs" / "glossary.toml"
-WRITTEN = ("choosing", "errors", "index", "measured", "tested")
+WRITTEN = ("choosing", "errors", "index", "measured", "safety", "tested")
 # In these, a word is no prose, leads somewhere already or is a heading.
 APART = (
     nodes.FixedTextElement,

@@ -33,6 +33,7 @@ KINDS = (
     "traps.html",
     "glossary.html",
     "tested.html",
+    "safety.html",
     "formats.html",
     "genindex.html",
     "404.html",
