@@ -45,13 +45,11 @@ def pages(book: Path) -> list[str]:
     return sorted({path.as_posix() for path in found} - {"404.html"})
 
 
-def tell_templates(app: Sphinx, config: Config) -> None:
+def tell_templates(_: Sphinx, config: Config) -> None:
     """Tell the sidebar what this book is called, and where the list is."""
     edition = config.edition or (config.editions and LATEST)
     up = "" if edition == LATEST else "../"
     config.html_context |= {"edition": edition, "list": f"{up}{ALL}.html"}
-    if edition:
-        app.add_js_file("switcher.js", loading_method="defer")
 
 
 def extra_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, object], str]]:

@@ -56,4 +56,4 @@ function addSwitcher(place) {
   place.replaceChildren(details);
 }
 
-document.querySelectorAll(".versions[data-edition]").forEach(addSwitcher);
+addSwitcher(document.querySelector(".versions"));
