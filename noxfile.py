@@ -63,16 +63,22 @@ def install(session: nox.Session, *groups: str) -> None:
     session.install(*nox.project.dependency_groups(PYPROJECT, *groups))
 
 
+def git(session: nox.Session, *arguments: str) -> str:
+    """Return what git says, if it is there and this is a repository."""
+    if not shutil.which("git"):
+        return ""
+    command = ("git", "-C", str(ROOT), *arguments)
+    codes = (0, 128)  # where there is no repository, as in an sdist
+    said = session.run(
+        *command, external=True, silent=True, log=False, success_codes=codes
+    )
+    return str(said).strip()
+
+
 def dated(session: nox.Session) -> dict[str, str]:
     """Return the variable that dates what is built by the last commit."""
     told = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not told and shutil.which("git"):
-        log = ("git", "-C", ROOT, "log", "-1", "--format=%ct")
-        codes = (0, 128)  # where there is no repository, as in an sdist
-        said = session.run(
-            *log, external=True, silent=True, log=False, success_codes=codes
-        )
-        told = str(said).strip()
+    told = told or git(session, "log", "-1", "--format=%ct")
     return {"SOURCE_DATE_EPOCH": told} if told.isdigit() else {}
 
 
@@ -184,15 +190,50 @@ def engines(session: nox.Session) -> None:
 def book(session: nox.Session) -> None:
     """Build the book and say where to open it."""
     install(session, "docs")
-    build_book(session, *session.posargs)
+    # A warning stands alone, not among the names of all pages.
+    build_book(session, "-q", *session.posargs)
     session.log(f"Open {(HTML / 'index.html').as_uri()}")
 
 
 @nox.session(python="3.13", default=False)
 def site(session: nox.Session) -> None:
-    """Build the book for its readers, with the versions that are locked."""
+    """Build the book for its readers, and beside it those released before."""
     session.install("--require-hashes", "-r", str(LOCK))
-    build_book(session, "-q", *session.posargs)
+    with tempfile.TemporaryDirectory() as folder:
+        versions = released(git(session, "tag", "--list", "v*"))
+        for name, tag in versions.items():
+            book = build_released(session, tag, Path(folder, tag), name)
+            shutil.copytree(book, Path(folder, "books", name))
+        options = ["-D", f"editions={folder}/books"] if versions else []
+        build_book(session, "-q", *options, *session.posargs)
+
+
+def released(tags: str) -> dict[str, str]:
+    """Return the last release of each version: 0.1, of 0.1.0 and 0.1.1.
+
+    Its address stays while what is found there gets better.
+    """
+    found = re.findall(r"^v(\d+)\.(\d+)\.(\d+)$", tags, re.MULTILINE)
+    numbers = sorted(tuple(map(int, one)) for one in found)
+    return {f"{x}.{y}": f"v{x}.{y}.{z}" for x, y, z in numbers}
+
+
+def build_released(
+    session: nox.Session, tag: str, copy: Path, name: str
+) -> Path:
+    """Build the book of a tag as it was built then; return where it is."""
+    archive = copy.with_name(f"{tag}.tar")
+    git(session, "archive", f"--output={archive}", tag)
+    date = git(session, "log", "-1", "--format=%ct", tag)
+    with tarfile.open(archive) as files:
+        files.extractall(copy, filter="data")
+    session.run(
+        *(sys.executable, "-m", "nox", "-f", copy / "noxfile.py"),
+        *("-s", "site", "--", "-D", f"edition={name}", *session.posargs),
+        env={"SOURCE_DATE_EPOCH": date},
+        external=True,
+    )
+    return copy / HTML.relative_to(ROOT)
 
 
 @nox.session(default=False)

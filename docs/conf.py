@@ -29,6 +29,7 @@ extensions = [
     "recipes",
     "references",
     "stepper",
+    "switcher",
 ]
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
@@ -68,7 +69,8 @@ html_js_files = [
 ]
 html_search_scorer = str(ROOT / "docs" / "_static" / "scorer.js")
 html_copy_source = False
-# Where Read the Docs shows it; other builds are told with -D.
+# Where Read the Docs shows it; other builds are told with -D. Where versions
+# are side by side each is told where the latest is: the one to be found.
 html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL", "")
 html_domain_indices = False
 

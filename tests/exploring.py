@@ -114,7 +114,10 @@ class Explore:
                     graph["losing"] = [step[0] for step in facts["steps"]]
             self.record(facts, graph)
         elif known := self.recorded.get(BUILD):  # test_book: none is left out
-            assert facts in known, "not what is recorded: nox -s record"
+            name = self.recipe.rpartition(".")[2]
+            assert facts in known, (
+                f"not what is recorded: nox -s record -- -k {name}"
+            )
         return found
 
     def record(self, facts: Facts, graph: Facts | None) -> None:

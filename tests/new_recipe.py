@@ -26,8 +26,10 @@ NEXT = """\
 
 See the page as you write:       nox -s serve
 Run its tests:                   nox -s tests-{python} -- -k {name}
+Check it and build the book:     nox -s lint types book
 Record what happens, at the end: nox -s timelines -- {full_name}
                                  (on Python 3.14 on Linux)
+Record where it passes:          nox -s verify -- {full_name}
 If a reader's question is answered, add it to tests/questions.tsv.
 """
 

@@ -265,11 +265,12 @@ def test_what_is_explored_is_recorded_on_every_build_from_this_code(
     proof = TESTS.joinpath(*chapter, f"test_{name}.py")
     explores = "explore: Explore" in proof.read_text(encoding="utf-8")
     path = RECORDED / f"{recipe.address}.json"
-    assert path.exists() is explores
+    told = f"nox -s record -- -k {name}" if explores else f"remove {path}"
+    assert path.exists() is explores, told
     if explores:
         record = json.loads(path.read_text(encoding="utf-8"))
-        assert tuple(record["builds"]) == RECORDED_BUILDS
-        assert record["code"] == forms.fingerprint(recipe.source)
+        assert tuple(record["builds"]) == RECORDED_BUILDS, told
+        assert record["code"] == forms.fingerprint(recipe.source), told
         lengths = {len(facts) for facts in record["builds"].values()}
         assert len(lengths) == 1
 

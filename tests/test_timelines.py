@@ -479,7 +479,8 @@ def test_every_timeline_is_of_a_recipe_as_it_is() -> None:
         for one in catalogue.recipes()
     }
     stale = [name for name, code in found.items() if now.get(name) != code]
-    assert not stale, "record them again: nox -s timelines"
+    names = " ".join(name.replace("/", ".") for name in stale)
+    assert not stale, f"record them again: nox -s timelines -- {names}"
 
 
 def test_only_a_recipe_that_has_changed_is_recorded_again(

@@ -39,6 +39,7 @@ def of(recipe: Recipe, docs: Path) -> tuple[lanes.Timeline | None, bool]:
         return None, False
     stale = found.code != forms.fingerprint(recipe.source)
     if stale and "CI" in os.environ:
-        message = "the timeline is of other code: run nox -s timelines"
-        logger.warning(message, location=str(where(recipe, docs)))
+        message = "the timeline is of other code: run nox -s timelines -- %s"
+        location = f"{where(recipe, docs)}:1"
+        logger.warning(message, recipe.name, location=location)
     return (found if found.pictures else None), stale

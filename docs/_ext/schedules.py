@@ -80,8 +80,9 @@ def of(recipe: Recipe, docs: Path) -> Record | None:
     text = json.loads(path.read_text(encoding="utf-8"))
     stale = text["code"] != forms.fingerprint(recipe.source)
     if stale and "CI" in os.environ:
-        message = "the schedules are of other code: run nox -s record"
-        logger.warning(message, location=str(path))
+        message = "the schedules are of other code: run nox -s record -- -k %s"
+        name = recipe.name.rpartition(".")[2]
+        logger.warning(message, name, location=f"{path}:1")
     builds = text["builds"]
     explorations = [
         explored(

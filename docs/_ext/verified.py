@@ -39,8 +39,8 @@ def of(recipe: Recipe, docs: Path) -> tuple[grids.Verified | None, bool]:
         )
     stale = (found.code, found.proof) != now(recipe)
     if stale and "CI" in os.environ:
-        message = "verified on other code: run nox -s verify"
-        logger.warning(message, location=str(path))
+        message = "verified on other code: run nox -s verify -- %s"
+        logger.warning(message, recipe.name, location=f"{path}:1")
     return found, stale
 
 
