@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import charts
+import disturbed
 import drawing
 import errors
 import figures
@@ -44,6 +45,7 @@ logger = logging.getLogger(__name__)
 LISTS = (
     "chapters",
     "error-messages",
+    "faults",
     "glossary-terms",
     "measurements",
     "names",
@@ -151,6 +153,7 @@ def render(templates: Path, known: memory.Memory) -> Iterator[tuple[str, str]]:
         "traps": traps,
         "figures": measured,
         "stale": stale,
+        "disturbed": disturbed.load(sources.ROOT / "docs"),
         "pictures": pictures(chapters),
     }
     for name in LISTS:
