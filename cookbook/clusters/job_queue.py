@@ -143,7 +143,7 @@ class JobQueue:
         pause: How many seconds a job waits after its first error.
 
     Raises:
-        ValueError: If *lease* or *tries* is not positive.
+        ValueError: If *lease* or *tries* is not positive, or *pause* negative.
 
     Example:
         >>> from cookbook.clusters.job_queue import JobQueue
@@ -170,10 +170,16 @@ class JobQueue:
     ) -> None:
         if not (lease > 0 and tries > 0):
             raise ValueError(f"not positive: {lease=}, {tries=}")
+        if not pause >= 0:
+            raise ValueError(f"pause must be 0 or more, not {pause!r}")
         self.seconds, self.tries, self.pause = lease, tries, pause
         # Without isolation level, each statement is a transaction.
         self.db = sqlite3.connect(path, timeout=30, isolation_level=None)
-        self.db.execute(TABLE)
+        try:
+            self.db.execute(TABLE)
+        except BaseException:  # such as that of a file that is no database
+            self.db.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -106,6 +106,7 @@ If a worker is killed
 import multiprocessing
 import os
 import secrets
+import threading
 from collections.abc import Callable, Iterable
 from functools import cache
 from multiprocessing.context import BaseContext
@@ -152,8 +153,11 @@ def queues_at(
             start method; by default the program's own.
 
     Raises:
+        TypeError: If *authkey* is not bytes: of an int there would be zeros.
         ValueError: If *authkey* is empty.
     """
+    if not isinstance(authkey, bytes):
+        raise TypeError(f"authkey must be bytes, not {type(authkey).__name__}")
     if not authkey:
         raise ValueError("authkey must not be empty")
     QueueManager.register("jobs", the_jobs)
@@ -191,7 +195,10 @@ def collect(
 
     Raises:
         TimeoutError: If it gives up.
+        ValueError: If *patience* is out of range or *rounds* less than 1.
     """
+    if not (0 <= patience <= threading.TIMEOUT_MAX and rounds >= 1):
+        raise ValueError(f"out of range: {patience=}, {rounds=}")
     missing = dict.fromkeys(numbers)
     found: dict[int, bool] = {}
     silent = 0

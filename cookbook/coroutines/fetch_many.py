@@ -145,7 +145,7 @@ async def fetch_many(
             or negative; nothing is sent.
     """
     urls = list(dict.fromkeys(urls))
-    check(urls, at_most, timeout, attempts, pause)
+    check(urls, at_most, timeout, attempts, pause, within=within)
     results: dict[str, bytes | Exception] = {}
     todo = iter(urls)
 
@@ -167,7 +167,13 @@ async def fetch_many(
 
 
 def check(
-    urls: list[str], at_most: int, timeout: float, attempts: int, pause: float
+    urls: list[str],
+    at_most: int,
+    timeout: float,
+    attempts: int,
+    pause: float,
+    *,
+    within: float | None,
 ) -> None:
     """Raise the error that names a bad argument."""
     for url in urls:
@@ -176,10 +182,12 @@ def check(
     for name, value in (("at_most", at_most), ("attempts", attempts)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value!r}")
-    if not timeout > 0:
+    if not 0 < timeout <= threading.TIMEOUT_MAX:
         raise ValueError(f"timeout must be positive, not {timeout!r}")
     if not pause >= 0:
         raise ValueError(f"pause must not be negative, not {pause!r}")
+    if within is not None and not within >= 0:
+        raise ValueError(f"within must not be negative, not {within!r}")
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -77,6 +77,7 @@ async def run_program(
 
     Raises:
         ValueError: If there is no *command*, or *seconds* is out of range.
+        TypeError: If *data* is not bytes.
         TimeoutError: If the program has not ended in time.
 
     Example:
@@ -89,6 +90,8 @@ async def run_program(
         raise ValueError(f"command must name a program, not {command!r}")
     if not 0 < seconds < math.inf:
         raise ValueError(f"seconds must be more than 0, not {seconds!r}")
+    if not isinstance(data, bytes):
+        raise TypeError(f"data must be bytes, not {data!r}")
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=PIPE,

@@ -61,6 +61,7 @@ On Ctrl-C
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -113,8 +114,10 @@ async def answers_by(
         The answers so far; None for a job that took too long.
 
     Raises:
-        ValueError: If *seconds* is not above 0.
+        ValueError: If *seconds* is not above 0, or *deadline* is not a time.
     """
+    if math.isnan(deadline):
+        raise ValueError(f"deadline must be a time, not {deadline!r}")
     answers: list[T | None] = []
     try:
         async with asyncio.timeout_at(deadline) as limit:

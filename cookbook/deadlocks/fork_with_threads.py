@@ -61,6 +61,7 @@ On Ctrl-C
     child may go on: see :mod:`cookbook.processes.queues_and_pipes`.
 """
 
+import math
 import multiprocessing
 import os
 import threading
@@ -130,7 +131,12 @@ def exit_code_of(
         timeout: After how many seconds the child is killed.
         context: What :func:`multiprocessing.get_context` returned for a
             start method; by default :func:`fresh_context`.
+
+    Raises:
+        ValueError: If *timeout* is out of range.
     """
+    if not 0 <= timeout < math.inf:
+        raise ValueError(f"timeout must be 0 or more, not {timeout!r}")
     own = (context or fresh_context()).get_context()
     process = own.Process(target=job)
     try:

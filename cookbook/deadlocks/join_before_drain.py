@@ -63,6 +63,7 @@ If a worker is killed
     then wait for the rest of an item for ever, whatever its timeout.
 """
 
+import math
 import multiprocessing
 import subprocess
 import sys
@@ -107,6 +108,12 @@ def send_result(
     send(job(item))
 
 
+def check(timeout: float | None) -> None:
+    """Raise ValueError if nobody can wait for so many seconds."""
+    if timeout is not None and not 0 <= timeout < math.inf:
+        raise ValueError(f"timeout must be 0 or more, not {timeout!r}")
+
+
 def collect_from_queue(
     job: Callable[[int], object],
     items: Iterable[int],
@@ -126,11 +133,15 @@ def collect_from_queue(
     Returns:
         The results, in the order in which they came.
 
+    Raises:
+        ValueError: If *timeout* is out of range.
+
     Example:
         >>> from cookbook.deadlocks.join_before_drain import *
         >>> [len(one) for one in collect_from_queue(text, [LARGE])]
         [200000]
     """
+    check(timeout)
     own = (context or multiprocessing).get_context()
     results = own.Queue()
     with children() as processes:
@@ -165,12 +176,14 @@ def collect_from_pipes(
     Raises:
         RuntimeError: If a child ends before it has sent its result.
         TimeoutError: If the next result does not come in time.
+        ValueError: If *timeout* is out of range.
 
     Example:
         >>> from cookbook.deadlocks.join_before_drain import *
         >>> [len(one) for one in collect_from_pipes(text, [LARGE, 1])]
         [200000, 1]
     """
+    check(timeout)
     own = (context or multiprocessing).get_context()
     with ExitStack() as pipes, children() as processes:
         receivers = []
@@ -212,6 +225,7 @@ def output_of(command: Sequence[str], *, timeout: float | None = 60) -> str:
     Raises:
         subprocess.CalledProcessError: If its exit code is not 0.
         subprocess.TimeoutExpired: If it takes too long.
+        ValueError: If *timeout* is out of range.
 
     Example:
         >>> import sys
@@ -219,6 +233,7 @@ def output_of(command: Sequence[str], *, timeout: float | None = 60) -> str:
         >>> len(output_of([sys.executable, "-c", "print('x' * 200_000)"]))
         200001
     """
+    check(timeout)
     return subprocess.run(
         command, capture_output=True, check=True, text=True, timeout=timeout
     ).stdout

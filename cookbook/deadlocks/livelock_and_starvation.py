@@ -139,7 +139,7 @@ def retry(
 
     Raises:
         TimeoutError: If no attempt succeeded.
-        ValueError: If *attempts* is below 1.
+        ValueError: If *attempts* is below 1, or a pause is negative.
 
     Example:
         >>> from cookbook.deadlocks.livelock_and_starvation import retry
@@ -150,6 +150,8 @@ def retry(
     """
     if attempts < 1:
         raise ValueError(f"attempts must be 1 or more, not {attempts!r}")
+    if not (pause >= 0 and longest_pause >= 0):
+        raise ValueError(f"not 0 or more: {pause=}, {longest_pause=}")
     for left in reversed(range(attempts)):
         if attempt():
             return

@@ -128,14 +128,16 @@ def speed_up(
         serial: How long it takes to do what only one can do.
 
     Raises:
-        ValueError: If a length is negative, *workers* less than 1, or there
-            is no work.
+        ValueError: If a length or *serial* is negative, *workers* less than
+            1, or there is no work.
 
     Example:
         >>> from cookbook.measuring.amdahl import speed_up
         >>> speed_up([1, 1, 1, 3], 2), speed_up([3, 1, 1, 1], 2)
         (1.5, 2.0)
     """
+    if not serial >= 0:
+        raise ValueError(f"serial must be 0 or more, not {serial!r}")
     shares = [sum(share) for share in schedule(lengths, workers)]
     if not sum(shares) + serial > 0:
         raise ValueError("there is no work")

@@ -113,11 +113,16 @@ def items_in_a_job(costs: Costs, workers: int, *, times: int = 10) -> int:
         times: How much longer the work of the jobs is to take than sending
             them; with 10, ten elevenths of the workers' time is work.
 
+    Raises:
+        ValueError: If *workers* or *times* is less than 1.
+
     Example:
         >>> from cookbook.measuring.crossover import Costs, items_in_a_job
         >>> items_in_a_job(Costs(start=0.02, job=9e-5, item=1e-6), workers=2)
         1800
     """
+    if workers < 1 or times < 1:
+        raise ValueError(f"less than 1: {workers=}, {times=}")
     return max(1, round(times * workers * costs.job / costs.item))
 
 

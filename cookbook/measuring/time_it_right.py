@@ -177,7 +177,12 @@ def in_fresh_processes(
 
     Returns:
         What the calls returned.
+
+    Raises:
+        ValueError: If *processes* is less than 1.
     """
+    if processes < 1:
+        raise ValueError(f"processes must be at least 1, not {processes!r}")
     context = multiprocessing.get_context("spawn")
     found = []
     for _ in range(processes):

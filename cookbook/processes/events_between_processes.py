@@ -66,6 +66,7 @@ If a worker is killed
     a new lock and new workers: what the lock protected may be half changed.
 """
 
+import math
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -111,7 +112,7 @@ def run_meanwhile(
 
     Raises:
         TypeError: If *workers* is not an int.
-        ValueError: If *workers* is less than 1.
+        ValueError: If *workers* is less than 1, or *timeout* out of range.
         TimeoutError: If a worker is not ready within ``START`` seconds.
 
     Example:
@@ -122,6 +123,8 @@ def run_meanwhile(
         [0]
     """
     checked([], workers)
+    if not 0 <= timeout < math.inf:
+        raise ValueError(f"timeout must be 0 or more, not {timeout!r}")
     own = (context or multiprocessing).get_context()
     ready, stop = own.Semaphore(0), own.Event()
     arguments = job, ready, stop
@@ -156,6 +159,7 @@ def call_alone(lock: Lock, job: Job, *, timeout: float = 10) -> object:
 
     Raises:
         TimeoutError: If the lock was not free in time.
+        ValueError: If *timeout* is out of range.
 
     Example:
         >>> import multiprocessing
@@ -163,6 +167,8 @@ def call_alone(lock: Lock, job: Job, *, timeout: float = 10) -> object:
         >>> call_alone(multiprocessing.Lock(), lambda: 7)
         7
     """
+    if not 0 <= timeout < math.inf:
+        raise ValueError(f"timeout must be 0 or more, not {timeout!r}")
     if not lock.acquire(timeout=timeout):
         raise TimeoutError(f"the lock was not free within {timeout} s")
     try:

@@ -106,7 +106,7 @@ def workers_for(jobs: int, *, quota: float | None = None) -> int:
 
     Raises:
         TypeError: If *jobs* is not an int.
-        ValueError: If *jobs* or *quota* is negative.
+        ValueError: If *jobs* or *quota* is negative, or *quota* nan.
 
     Example:
         >>> from cookbook.processes.how_many_workers import workers_for
@@ -116,8 +116,8 @@ def workers_for(jobs: int, *, quota: float | None = None) -> int:
     if isinstance(jobs, bool) or not isinstance(jobs, int):
         raise TypeError(f"jobs must be an int, not {jobs!r}")
     quota = cpu_quota() if quota is None else quota
-    if jobs < 0 or quota < 0:
-        raise ValueError(f"{min(jobs, quota)!r} is negative")
+    if not (jobs >= 0 and quota >= 0):
+        raise ValueError(f"not 0 or more: {jobs=}, {quota=}")
     limits = [jobs, usable_cpus()]
     if quota < math.inf:
         limits.append(math.ceil(quota))

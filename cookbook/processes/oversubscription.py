@@ -119,11 +119,11 @@ def map_with_threads(
         >>> map_with_threads(job, [7, 8], threads=2, workers=1)
         [(7, 2), (8, 2)]
     """
-    jobs = checked(numbers, workers)
     if isinstance(threads, bool) or not isinstance(threads, int):
         raise TypeError(f"threads must be an int, not {threads!r}")
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads!r}")
+    jobs = checked(numbers, workers)
     context = context or multiprocessing.get_context()
     with ProcessPoolExecutor(
         workers,

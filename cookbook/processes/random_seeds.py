@@ -92,9 +92,9 @@ def draw_all(
         >>> draw_all(seed=42, numbers=[5, 6]) == [draw(42, 5), draw(42, 6)]
         True
     """
-    jobs = checked(numbers, workers)
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"seed must be an int, not {seed!r}")
+    jobs = checked(numbers, workers)
     context = context or multiprocessing.get_context()
     with ProcessPoolExecutor(workers, mp_context=context) as executor:
         return list(executor.map(partial(draw, seed), jobs))

@@ -95,6 +95,9 @@ class Meeting:
     Args:
         timeout: For how many seconds to wait for the other.
 
+    Raises:
+        ValueError: If *timeout* is out of range.
+
     Example:
         >>> from unittest.mock import Mock
         >>> from cookbook.testing.force_a_race import Meeting
@@ -102,6 +105,8 @@ class Meeting:
     """
 
     def __init__(self, timeout: float = 10.0) -> None:
+        if not 0 <= timeout <= threading.TIMEOUT_MAX:
+            raise ValueError(f"timeout must be 0 or more, not {timeout!r}")
         self.is_over = False
         self._both = threading.Barrier(2, self._end, timeout)
 

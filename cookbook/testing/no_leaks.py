@@ -199,6 +199,7 @@ def no_leaks(grace: float = 10.0) -> Iterator[None]:
 
     Raises:
         AssertionError: If something is left; it names what.
+        ValueError: If *grace* is negative.
 
     Example:
         >>> import threading
@@ -206,6 +207,8 @@ def no_leaks(grace: float = 10.0) -> Iterator[None]:
         >>> with no_leaks():
         ...     threading.Thread(target=sum, args=[range(10)]).start()
     """
+    if not grace >= 0:
+        raise ValueError(f"grace must be 0 or more, not {grace!r}")
     before = present()
     yield
     deadline = time.monotonic() + grace

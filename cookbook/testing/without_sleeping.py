@@ -92,6 +92,7 @@ def wait_until(
 
     Raises:
         TimeoutError: If *condition* does not hold in time; it names it.
+        ValueError: If *timeout* or *pause* is negative.
 
     Example:
         >>> import threading
@@ -99,6 +100,8 @@ def wait_until(
         >>> threading.Thread(target=(found := []).append, args=[1]).start()
         >>> wait_until(lambda: found == [1])
     """
+    if not (timeout >= 0 and pause >= 0):
+        raise ValueError(f"not 0 or more: {timeout=}, {pause=}")
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() >= deadline:

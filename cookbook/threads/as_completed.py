@@ -89,6 +89,7 @@ def map_as_completed(
 
     Raises:
         TimeoutError: If jobs are unfinished after *timeout* seconds.
+        ValueError: If *timeout* is out of range; nothing is submitted.
 
     Example:
         >>> from cookbook.threads.as_completed import *
@@ -99,6 +100,8 @@ def map_as_completed(
         >>> sorted(lengths.items())
         [('a', 1), ('bcd', 3)]
     """
+    if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+        raise ValueError(f"timeout must be 0 or more, not {timeout!r}")
     item_of: dict[Future[R], T] = {}
     try:
         for item in items:

@@ -95,7 +95,7 @@ def run_in_phases(
 
     Raises:
         ValueError: If the workers do not all have the same number of phases,
-            or there is none.
+            there is none, or *timeout* is out of range.
         threading.BrokenBarrierError: If one was late.
 
     Example:
@@ -107,6 +107,8 @@ def run_in_phases(
     """
     if len({len(phases) for phases in workers}) != 1:
         raise ValueError("each worker needs the same number of phases")
+    if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+        raise ValueError(f"timeout must be 0 or more, not {timeout!r}")
     barrier = threading.Barrier(len(workers), action, timeout)
     with ThreadPoolExecutor(max_workers=len(workers)) as pool:
         try:

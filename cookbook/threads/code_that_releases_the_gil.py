@@ -99,12 +99,17 @@ def lets_others_run(
     Returns:
         True as soon as another thread has run; False if none has.
 
+    Raises:
+        ValueError: If *patience* is negative.
+
     Example:
         >>> import time
         >>> from cookbook.threads.code_that_releases_the_gil import *
         >>> lets_others_run(lambda: time.sleep(0.001))
         True
     """
+    if not patience >= 0:
+        raise ValueError(f"patience must be 0 or more, not {patience!r}")
     may_run = threading.Event()
     has_run = threading.Event()
 

@@ -90,6 +90,7 @@ def take(
 
     Raises:
         TimeoutError: If there were too few in time. None is taken.
+        ValueError: If *timeout* is out of range.
 
     Example:
         >>> from cookbook.threads.condition import Shelf, put, take
@@ -98,6 +99,8 @@ def take(
         >>> take(shelf, 2)
         ['tea', 'milk']
     """
+    if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+        raise ValueError(f"timeout must be 0 or more, not {timeout!r}")
 
     def is_enough() -> bool:
         return len(shelf.items) >= count

@@ -83,7 +83,7 @@ def limited(
         if there was no place in time.
 
     Raises:
-        ValueError: If *at_most* is less than 1.
+        ValueError: If *at_most* is less than 1, or *timeout* out of range.
 
     Example:
         >>> from cookbook.threads.limit_concurrency import limited
@@ -93,6 +93,8 @@ def limited(
     """
     if at_most < 1:
         raise ValueError(f"at_most must be 1 or more, not {at_most!r}")
+    if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+        raise ValueError(f"timeout must be 0 or more, not {timeout!r}")
     places = threading.BoundedSemaphore(at_most)
 
     @wraps(job)

@@ -94,12 +94,15 @@ def map_with_timeout(
 
     Raises:
         TimeoutError: If there is not a result of each job in time.
+        ValueError: If *timeout* or *workers* is out of range.
 
     Example:
         >>> from cookbook.threads.pool_timeouts import *
         >>> map_with_timeout(lambda stop, n: n * n, [1, 2, 3], timeout=60)
         [1, 4, 9]
     """
+    if not 0 <= timeout <= threading.TIMEOUT_MAX:
+        raise ValueError(f"timeout must be 0 or more, not {timeout!r}")
     stop = threading.Event()
     pool = ThreadPoolExecutor(workers)
     try:

@@ -63,6 +63,7 @@ If a worker is killed
 """
 
 import ctypes
+import math
 import multiprocessing
 import operator
 import threading
@@ -86,6 +87,7 @@ def stoppable(
     Raises:
         TimeoutError: If *work* still runs after that time, and the block
             has raised nothing.
+        ValueError: If *timeout* is out of range.
 
     Example:
         >>> from cookbook.threads.stop_a_thread import stoppable
@@ -94,6 +96,8 @@ def stoppable(
         meanwhile
         stopped: True
     """
+    if not 0 <= timeout <= threading.TIMEOUT_MAX:
+        raise ValueError(f"timeout must be 0 or more, not {timeout!r}")
     stop = threading.Event()
     thread = threading.Thread(target=work, args=(stop,))
     late = f"{thread.name} still runs {timeout!r} s after the stop"
@@ -136,7 +140,10 @@ def run_for(
     Raises:
         RuntimeError: If the process ended in another way. Its exit code is 1
             after an error, and negative after a signal.
+        ValueError: If *seconds* is out of range.
     """
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"seconds must be 0 or more, not {seconds!r}")
     own = (context or multiprocessing).get_context()
     process = own.Process(target=work, args=args)
     try:

@@ -1,5 +1,6 @@
 """What the recipe says of a durable queue of jobs, shown to be so."""
 
+import gc
 import multiprocessing
 import operator
 import sqlite3
@@ -385,6 +386,15 @@ def test_ctrl_c_in_a_job_goes_through_and_the_job_comes_back(
             work(queue, press)
         work(queue, is_payload_prime)
         assert row(queue, "a") == ("done", 2, "True", None)
+
+
+def test_a_file_that_is_no_database_is_refused_and_closed(
+    path: Path,
+) -> None:
+    path.write_text(1000 * "no database", encoding="utf-8")
+    with pytest.raises(sqlite3.DatabaseError, match="is not a database"):
+        JobQueue(path)
+    gc.collect()  # warns if the connection was left open
 
 
 @pytest.mark.parametrize(

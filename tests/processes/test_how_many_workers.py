@@ -159,8 +159,9 @@ def test_on_windows_an_executor_refuses_sixty_two_workers(
     [
         ("7", 1, TypeError, "jobs must be an int, not '7'"),
         (True, 1, TypeError, "jobs must be an int, not True"),
-        (-1, 1, ValueError, "-1 is negative"),
-        (1, -0.5, ValueError, "-0.5 is negative"),
+        (-1, 1, ValueError, "not 0 or more: jobs=-1, quota=1"),
+        (1, -0.5, ValueError, "not 0 or more: jobs=1, quota=-0.5"),
+        (1, math.nan, ValueError, "not 0 or more: jobs=1, quota=nan"),
     ],
 )
 def test_bad_arguments_are_refused_with_their_value(
