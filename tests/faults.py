@@ -231,7 +231,8 @@ def faults(source: str, times: int) -> Iterator[tuple[str, dict[str, int]]]:
         ):
             count = Counter(" ".join(one).strip() for one in endings)
             for left in SHM.iterdir():
-                count["left in /dev/shm"] += 1
+                semaphore = left.name.startswith("sem.")
+                count["left a semaphore" if semaphore else "left a block"] += 1
                 left.unlink()
             yield fault, dict(count.most_common())
 

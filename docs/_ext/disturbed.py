@@ -4,20 +4,16 @@
 """
 
 import json
-import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from sphinx.util import logging
-
 from cookbook import catalogue, forms
 
-logger = logging.getLogger(__name__)
-
 Counts = Mapping[str, int]
-LEAVES = ("processes", "files")
-SHM = "left in /dev/shm"
+WORDS = ("waits", "silent", "processes", "files", "semaphores", "blocks")
+LEFT = {"left a semaphore": "semaphores", "left a block": "blocks"}
 
 
 class Table(NamedTuple):
@@ -26,52 +22,46 @@ class Table(NamedTuple):
     Attributes:
         python: The version that the programs ran on.
         faults: The titles of the columns.
-        rows: The name of a recipe, and its cells.
+        rows: The name of a recipe, and the words of its cells.
+        stale: The names of those whose code is no longer what was disturbed.
     """
 
     python: str
     faults: list[str]
-    rows: list[tuple[str, list[str]]]
+    rows: list[tuple[str, list[list[str]]]]
+    stale: list[str]
 
 
 def load(docs: Path) -> Table | None:
-    """Return what was recorded; in CI a warning says what is of other code."""
+    """Return what was recorded, if anything was."""
     path = docs / "recorded" / "faults.json"
     if not path.exists():
         return None
     known = json.loads(path.read_text(encoding="utf-8"))
-    for name, one in known.items():
-        code = forms.fingerprint(catalogue.find(name).source)
-        if one["code"] != code and "CI" in os.environ:
-            message = f"{name} was disturbed as other code: run nox -s faults"
-            logger.warning(message, location=str(path))
-    rows = [
-        (name, [cell(counts) for counts in one["faults"].values()])
-        for name, one in known.items()
-    ]
     first = next(iter(known.values()))
-    return Table(first["python"], [*first["faults"]], rows)
+    return Table(
+        first["python"],
+        [*first["faults"]],
+        [
+            (name, [cell(counts) for counts in one["faults"].values()])
+            for name, one in known.items()
+        ],
+        [
+            name
+            for name, one in known.items()
+            if one["code"] != forms.fingerprint(catalogue.find(name).source)
+        ],
+    )
 
 
-def cell(counts: Counts) -> str:
-    """Tell of the runs of a program what did not go well, or ``✓``."""
-    runs = sum(number for how, number in counts.items() if how != SHM)
-    bad = {
-        "wait on": counts.get("waits", 0),
-        "fail and say nothing": sum(
-            number
-            for how, number in counts.items()
-            if how.partition(" ")[0] == "silent"
-        ),
-        **{
-            f"leave {what}": sum(
-                number
-                for how, number in counts.items()
-                if what in how.split() and how != SHM
-            )
-            for what in LEAVES
-        },
-        "left in shared memory": counts.get(SHM, 0),
-    }
-    told = [f"{number} {what}" for what, number in bad.items() if number]
-    return f"{', '.join(told)}, of {runs}" if told else "✓"
+def cell(counts: Counts) -> list[str]:
+    """Return the words for what did not go well, each with how often."""
+    found: Counter[str] = Counter()
+    for how, number in counts.items():
+        if how in LEFT:
+            found[LEFT[how]] += number
+        else:
+            end, _, left = how.partition(" ")
+            words = [end, *left.split(" and ")]
+            found.update({one: number for one in words if one in WORDS})
+    return [f"{word} {found[word]}" for word in WORDS if word in found]
