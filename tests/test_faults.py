@@ -3,13 +3,21 @@
 import json
 import multiprocessing
 import os
+import signal
 import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import Any
 
 import disturbed
 import pytest
 
+from cookbook.processes.shared_memory import shared_block
 from tests import faults
 
 ROOT = Path(__file__).parent.parent
@@ -60,11 +68,11 @@ def test_a_program_that_does_not_end_is_said_to_wait_and_is_ended(
         ({"silent": 1}, ["silent 1"]),
         (
             {"SIGTERM processes": 1, "silent processes": 2, "done files": 3},
-            ["silent 2", "processes 3", "files 3"],
+            ["processes 3", "silent 2", "files 3"],
         ),
         (
-            {"done": 4, "left a block": 1, "left a semaphore": 2},
-            ["semaphores 2", "blocks 1"],
+            {"SIGBUS": 4, "left a block": 1, "left a semaphore": 2},
+            ["SIGBUS 4", "blocks 1", "semaphores 2"],
         ),
     ],
 )
@@ -75,18 +83,74 @@ def test_a_cell_tells_what_did_not_go_well_and_nothing_else(
 
 
 @LINUX
-def test_ctrl_c_before_the_tracker_knows_of_a_semaphore_leaves_its_name(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("make", "prefix"),
+    [
+        (multiprocessing.get_context("spawn").Lock, "sem."),
+        (shared_block(1).__enter__, ""),
+    ],
+    ids=["semaphore", "block"],
+)
+def test_ctrl_c_before_the_tracker_knows_of_it_leaves_what_was_made(
+    make: Callable[[], object], prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(name: str, *_kind: str) -> None:
-        names.append(f"sem.{name.removeprefix('/')}")
+    def interrupt(name: str, _kind: str) -> None:
+        names.append(name.removeprefix("/"))
         raise KeyboardInterrupt
 
     names: list[str] = []
     monkeypatch.setattr(resource_tracker, "register", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        multiprocessing.get_context("spawn").Lock()
-    (faults.SHM / names[0]).unlink()  # or FileNotFoundError: it was not left
+        make()
+    (faults.SHM / f"{prefix}{names[0]}").unlink()  # an error if it is not left
+
+
+def test_with_no_room_who_writes_to_a_block_is_killed() -> None:
+    known = json.loads(faults.PATH.read_text(encoding="utf-8"))
+    full = known["processes.shared_memory"]["faults"]["full /dev/shm"]
+    assert full == {"SIGBUS": 1}
+
+
+@LINUX
+def test_a_worker_killed_with_the_lock_of_the_jobs_lets_shutdown_wait(
+    tmp_path: Path,
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    executor = ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
+    private: Any = executor
+    job = executor.submit(Path.read_text, gate)
+    idle = executor.submit(os.getpid).result()
+    lock = private._call_queue._rlock._semlock
+    until(lock._is_zero)  # it is the idle worker's: the other one has a job
+    os.kill(idle, signal.SIGSTOP)
+    gate.write_text("", encoding="utf-8")
+    job.result()
+    manager = private._executor_manager_thread
+    workers = [*private._processes]
+    executor.shutdown(wait=False)
+    until(lambda: "join_executor_internals" in functions_of(manager))
+    os.kill(idle, signal.SIGKILL)
+    manager.join(timeout=0.2)
+    assert manager.is_alive()
+    for worker in set(workers) - {idle}:
+        os.kill(worker, signal.SIGKILL)
+    manager.join()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Return when it is so; fail after a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def functions_of(thread: threading.Thread) -> set[str]:
+    """Return the names of the functions that a thread is in."""
+    frames = sys._current_frames()
+    frame = frames.get(thread.ident or 0)
+    return {one.f_code.co_name for one, _ in traceback.walk_stack(frame)}
 
 
 def test_ten_programs_were_disturbed_as_they_are() -> None:

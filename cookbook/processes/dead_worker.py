@@ -51,6 +51,8 @@ Pitfalls
       raises, and ``Exception in initializer:`` is logged.
     - If the worker is killed while it sends a large answer, the executor does
       not notice, and waits for ever: :mod:`cookbook.processes.ctrl_c_pools`.
+      So it does if an idle worker is killed while the executor shuts down:
+      the others wait for the lock that it held.
     - :class:`multiprocessing.pool.Pool` replaces the worker, and waits for the
       lost job for ever: see :mod:`cookbook.processes.pool_map`.
 

@@ -69,9 +69,9 @@ If a worker is killed
     pending.`` From Python 3.15 its cause names the process and the exit code,
     if that is known by then. The executor takes no more jobs (``A child
     process terminated abruptly, the process pool is not usable anymore``);
-    make a new one. This case goes unnoticed, and waits for ever: a worker that
-    is killed while it sends a large answer. See
-    :mod:`cookbook.processes.ctrl_c_pools`.
+    make a new one. A worker that is killed while it sends a large answer, or
+    as the executor shuts down, can go unnoticed: then it waits for ever. See
+    :mod:`cookbook.processes.dead_worker`.
 """
 
 import multiprocessing

@@ -50,8 +50,10 @@ Pitfalls
       the array before you close. One of ``np.ndarray(n, buffer=block.buf)``
       does not keep the block open: used after ``close()`` it ends the process
       with a segmentation fault (observed with NumPy 2.4).
-    - ``OSError: [Errno 28] No space left on device``: ``/dev/shm`` is full, or
-      small, as in Docker. See :mod:`cookbook.processes.queues_and_pipes`.
+    - When ``/dev/shm`` is full, or small, as in Docker, a lock or a queue
+      raises ``OSError: [Errno 28] No space left on device`` (see
+      :mod:`cookbook.processes.queues_and_pipes`). A block can be made, and
+      who writes to it is killed by SIGBUS.
     - A block can be larger than you asked, in whole pages (documented:
       :mod:`multiprocessing.shared_memory`; not on Linux). Send the length too.
     - On Windows ``unlink()`` does nothing, and the block is gone when the last
@@ -63,7 +65,8 @@ If a job raises
 
 On Ctrl-C
     the block is unlinked when the jobs that run have ended, since ``finally``
-    runs.
+    runs. It stays if Ctrl-C comes while it is being made, before Python has
+    told its tracker: :doc:`/tested` has how often.
 
 If a worker is killed
     the parent gets :exc:`~concurrent.futures.process.BrokenProcessPool` and

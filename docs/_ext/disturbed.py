@@ -12,7 +12,8 @@ from typing import NamedTuple
 from cookbook import catalogue, forms
 
 Counts = Mapping[str, int]
-WORDS = ("waits", "silent", "processes", "files", "semaphores", "blocks")
+SENT = {"SIGINT", "SIGTERM"}  # to the program; another one is a crash
+WORDS = ("waits", "silent", "processes", "files")
 LEFT = {"left a semaphore": "semaphores", "left a block": "blocks"}
 
 
@@ -60,8 +61,10 @@ def cell(counts: Counts) -> list[str]:
     for how, number in counts.items():
         if how in LEFT:
             found[LEFT[how]] += number
-        else:
-            end, _, left = how.partition(" ")
-            words = [end, *left.split(" and ")]
-            found.update({one: number for one in words if one in WORDS})
-    return [f"{word} {found[word]}" for word in WORDS if word in found]
+            continue
+        end, _, left = how.partition(" ")
+        words = [word for word in (end, *left.split(" and ")) if word in WORDS]
+        if end.startswith("SIG") and end not in SENT:
+            words.append(end)
+        found.update(dict.fromkeys(words, number))
+    return [f"{word} {number}" for word, number in found.items()]
