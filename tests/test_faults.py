@@ -64,15 +64,15 @@ def test_a_program_that_does_not_end_is_said_to_wait_and_is_ended(
     ("counts", "words"),
     [
         ({"done": 3, "SIGINT": 7, "OSError": 1}, []),
-        ({"done": 8, "waits": 2}, ["waits 2"]),
-        ({"silent": 1}, ["silent 1"]),
+        ({"done": 8, "waits": 2}, ["2 wait"]),
+        ({"silent": 1}, ["1 silent"]),
         (
             {"SIGTERM processes": 1, "silent processes": 2, "done files": 3},
-            ["processes 3", "silent 2", "files 3"],
+            ["3 processes", "2 silent", "3 files"],
         ),
         (
             {"SIGBUS": 4, "left a block": 1, "left a semaphore": 2},
-            ["SIGBUS 4", "blocks 1", "semaphores 2"],
+            ["4 SIGBUS", "1 block", "2 semaphores"],
         ),
     ],
 )

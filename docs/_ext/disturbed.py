@@ -14,6 +14,13 @@ from cookbook import catalogue, forms
 Counts = Mapping[str, int]
 SENT = {"SIGINT", "SIGTERM"}  # to the program; another one is a crash
 WORDS = ("waits", "silent", "processes", "files")
+OF_ONE = {
+    "wait": "waits",
+    "processes": "process",
+    "files": "file",
+    "semaphores": "semaphore",
+    "blocks": "block",
+}
 LEFT = {"left a semaphore": "semaphores", "left a block": "blocks"}
 
 
@@ -56,7 +63,7 @@ def load(docs: Path) -> Table | None:
 
 
 def cell(counts: Counts) -> list[str]:
-    """Return the words for what did not go well, each with how often."""
+    """Return how often something did not go well, and the word for it."""
     found: Counter[str] = Counter()
     for how, number in counts.items():
         if how in LEFT:
@@ -64,7 +71,11 @@ def cell(counts: Counts) -> list[str]:
             continue
         end, _, left = how.partition(" ")
         words = [word for word in (end, *left.split(" and ")) if word in WORDS]
+        words = ["wait" if word == "waits" else word for word in words]
         if end.startswith("SIG") and end not in SENT:
             words.append(end)
         found.update(dict.fromkeys(words, number))
-    return [f"{word} {number}" for word, number in found.items()]
+    return [
+        f"{number} {OF_ONE.get(word, word) if number == 1 else word}"
+        for word, number in found.items()
+    ]

@@ -32,7 +32,7 @@ class Claim:
     @property
     def sentence(self) -> str:
         """The test's name as a sentence."""
-        name = self.name.removeprefix("test_")
+        name = self.name.removeprefix("test_").replace("ctrl_c", "Ctrl-C")
         words = [INITIALS.get(word, word) for word in name.split("_")]
         return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
