@@ -40,6 +40,8 @@ Pitfalls
       until the workers have ended (documented:
       :meth:`~concurrent.futures.Executor.shutdown`); here a thread waits for
       them. A service keeps one pool for all its calls.
+    - A program that is ended by SIGTERM leaves its workers
+      (:mod:`cookbook.processes.orphans`).
 
 If a job raises
     its error is raised here, when all workers have ended.

@@ -57,7 +57,8 @@ On Ctrl-C
     jobs that wait are dropped; :exc:`KeyboardInterrupt` goes on. It is the
     same whether the signal goes to the parent alone or to all. A worker that
     is inside ``start()`` just then may be left: see
-    :mod:`cookbook.processes.queues_and_pipes`.
+    :mod:`cookbook.processes.queues_and_pipes`. So may the name of a semaphore
+    that is being made: :doc:`/tested` has how often.
 
 If a worker is killed
     the executor is broken (:mod:`cookbook.processes.executor_map`); a pool

@@ -39,6 +39,8 @@ Pitfalls
     - SIGTERM ends a worker where it is: no ``finally`` runs. A forked worker
       has the handler that its parent had for it; if that does not end it, it
       takes the kill.
+    - A program that is ended by SIGTERM leaves its worker
+      (:mod:`cookbook.processes.orphans`).
     - Processes that the job has started go on (documented:
       ``Process.terminate``).
     - Terminating a process that writes to a queue or holds a lock of others
