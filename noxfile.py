@@ -409,6 +409,13 @@ def soak(session: nox.Session) -> None:
     session.run("python", "-m", "tests.soak", *session.posargs)
 
 
+@nox.session(python="3.13", default=False)
+def mutants(session: nox.Session) -> None:
+    """Change a recipe, and see its tests fail: `-- threads.barrier`."""
+    install(session, "mutants")
+    session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
 @nox.session(python="3.14", default=False)
 def faults(session: nox.Session) -> None:
     """Disturb ten programs: `-- 200` times each; needs Linux and root."""

@@ -6,4 +6,7 @@ a few runs. In a child that is not forked the interval is the usual one.
 
 import sys
 
-sys.setswitchinterval(1e-6)  # seconds
+
+def pytest_configure() -> None:
+    """Set the interval: not at import, which is to look for doctests."""
+    sys.setswitchinterval(1e-6)  # seconds

@@ -50,11 +50,14 @@ def end_group(group: int) -> None:
 
 
 def end_by_ctrl_c(running: subprocess.Popen[str]) -> None:
-    """Send what a terminal sends, and again to one that sleeps through it."""
-    for _ in range(20):
+    """Send what a terminal sends, and again to one that sleeps through it.
+
+    Not soon: a second one changes what a program prints that is ending.
+    """
+    for _ in range(6):
         os.killpg(running.pid, signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            running.wait(timeout=2)
+            running.wait(timeout=10)
             return
 
 

@@ -17,9 +17,13 @@ TESTS = [sys.executable, "-X", "dev", "-m", "pytest", "-q", "-x"]
 TESTS += ["-p", "no:cacheprovider"]  # runs at once would share the cache
 AT_ONCE = 2 * (os.cpu_count() or 1)
 LIMIT = 3600.0  # seconds for one run
+USUAL = "test_the_switch_interval_is_5_ms_and_cannot_be_zero"
 WAYS: dict[str, list[str]] = {
     "as ever": [],
-    "switching all the time": ["-p", "tests.hurried"],
+    "switching all the time": [
+        *("-p", "tests.hurried"),
+        f"--deselect=tests/testing/test_force_a_race.py::{USUAL}",
+    ],
     "in random order": ["--random-order", "--random-order-bucket=global"],
     "in two processes": ["--numprocesses=2"],
 }
