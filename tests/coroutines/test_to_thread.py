@@ -286,6 +286,8 @@ def at_exit():
     queue = multiprocessing.get_context("fork").Queue()
     try_to(threading.Thread(target=int).start)
     try_to(lambda: queue.put("item"))
+    queue.close()
+    queue.join_thread()  # at the end its thread can die with the lock of all
     try_to(lambda: asyncio.run(asyncio.to_thread(int)))
 
 asyncio.run(asyncio.to_thread(int))
