@@ -274,6 +274,7 @@ def test_a_call_after_run_has_cancelled_the_tasks_gets_a_timeout_error() -> (
     None
 ):
     ending = threading.Event()
+    called = asyncio.Event()
     caught: list[BaseException] = []
     tasks: list[asyncio.Task[None]] = []
 
@@ -286,12 +287,15 @@ def test_a_call_after_run_has_cancelled_the_tasks_gets_a_timeout_error() -> (
             call_from_thread(loop, wait, timeout=0.02)
         except (TimeoutError, concurrent.futures.CancelledError) as error:
             caught.append(error)
+        finally:
+            loop.call_soon_threadsafe(called.set)
 
     async def last() -> None:
         try:
             await asyncio.Event().wait()
         finally:
             ending.set()  # run has chosen whom to cancel
+            await called.wait()
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
